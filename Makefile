@@ -68,7 +68,7 @@ test-all: test test-device test-long test-bench test-slow test-browser
 # the long tests of the rooms whose sources or tests differ from those at which all long tests passed last, which
 # .ci/long-tested lists with their hashes; all where there is no list
 ROOMS = git ls-tree HEAD src/ancestral/ tests/ studio/src studio/tests course/src course/lessons course/tests
-CHANGED = $(shell exec 2>/dev/null; touch .ci/long-tested; $(ROOMS) | grep -vxFf .ci/long-tested | cut -f 2 | sed -n -E 's:^src/ancestral/[^/]+\.py$$:tests/test_*.py:p; \
+CHANGED = $(shell exec 2>/dev/null; $(ROOMS) | grep -vxFf $(or $(wildcard .ci/long-tested),/dev/null) | cut -f 2 | sed -n -E 's:^src/ancestral/[^/]+\.py$$:tests/test_*.py:p; \
     s:^src/ancestral/([^/.]+)$$:tests/\1:p; s:^tests/(test_[^/]+\.py|[^/.]+)$$:&:p; s:^(studio|course)/.*:\1/tests:p' | sort -u)
 
 test-changed: $(VENV)/.installed-dev

@@ -59,9 +59,10 @@ def _kind(channels: int, dims: int) -> str:
     return f"{NOUNS[dims]} of {channels} channel{'s' * (channels > 1)}"
 
 
-def autoencoder_tensors(autoencoder: Autoencoder) -> dict[str, Tensor]:
-    """Return the weights of the autoencoder of a model by their names in its file."""
-    return {f"{PREFIX}{name}": value.cpu() for name, value in autoencoder.state_dict().items()}
+def autoencoder_tensors(spec: DataSpec) -> dict[str, Tensor]:
+    """Return the weights of the autoencoder of a model by their names in its file; none of a model without one."""
+    weights = {} if spec.autoencoder is None else spec.autoencoder.state_dict()
+    return {f"{PREFIX}{name}": value.cpu() for name, value in weights.items()}
 
 
 def same_autoencoder(one: Autoencoder | None, other: Autoencoder | None) -> bool:

@@ -48,7 +48,7 @@ class CustomParts:
     metric: Callable[[DataSpec, torch.device], Any] | None = None
     """Makes what measures the distance of samples: a `training.sample_distance.ItemMetric`; None measures none."""
     weights: Mapping[str, Tensor] | None = None
-    """The weights that a training run starts from, by their names in the network; None is random ones."""
+    """Initial weights by their names in the network; None draws random ones."""
 
     @property
     def names(self) -> tuple[str, ...]:

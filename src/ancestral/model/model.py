@@ -583,9 +583,7 @@ class Model:
             OSError: If the file cannot be written; what was there before stays.
         """
         metadata = metadata_of(self.diffusion, self.config, self.spec, self.step, self.version, self.average)
-        tensors = self.diffusion.net.state_dict()
-        if self.spec.autoencoder is not None:
-            tensors |= autoencoder_tensors(self.spec.autoencoder)
+        tensors = self.diffusion.net.state_dict() | autoencoder_tensors(self.spec)
         storage.write_tensors(Path(path), tensors, metadata)
 
     def _fitted(

@@ -18,7 +18,6 @@ from ancestral.model.building import sampler_name
 from ancestral.model.editing.edited_samples import settings_of
 from ancestral.model.editing.measurements import inpainting, restoration
 from ancestral.model.editing.walks import interpolation, variations
-from ancestral.model.guided_model import Guidance
 from ancestral.model.image_values import beyond_limits, read_images
 from ancestral.model.process import Process
 from ancestral.model.requested import (
@@ -144,10 +143,10 @@ def _rows(condition: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
 
 
 def _notes_of(stage: Stage) -> tuple[str, ...]:
-    config, guided = stage.model.config, stage.conditioning.guidance != Guidance()
+    config = stage.model.config
     suited = not config.distil.method and config.train.coupling == "independent"
     of_sampler = [] if suited else sampler_notes(stage)
-    return (*of_sampler, *(guidance_notes(stage) if guided else ()), *stage.conditioning.notes())
+    return (*of_sampler, *(guidance_notes(stage) if stage.conditioning.guided else ()), *stage.conditioning.notes())
 
 
 # -- edits -------------------------------------------------------------------------------------------------------------

@@ -249,7 +249,7 @@ def _guided(stage: Stage, stages: Sequence[Stage], rows: Mapping[str, Tensor]) -
         InputError: If a scale has no effect, or the model cannot be guided so.
     """
     guidance, first, own = stage.conditioning.guidance, stage is stages[0], stage.model.spec.conditions
-    if guidance == Guidance():
+    if not stage.conditioning.guided:
         return stage
     scale = guidance.scale
     if isinstance(scale, Mapping):

@@ -60,6 +60,11 @@ class Conditioning:
     wrap: Callable[[Denoiser], Denoiser] | None = None
     prior: Prior = prior
 
+    @property
+    def guided(self) -> bool:
+        """Whether estimates are guided, or may be: a setting of guidance is not its default."""
+        return self.guidance != Guidance()
+
     def inputs(self, spec: DataSpec, indices: Sequence[int], device: torch.device) -> dict[str, Tensor]:
         """Return what the denoiser is conditioned on for some items, by argument; what is left out is absent."""
         values = {name: value.of(indices) for name, value in self.values.items()}
@@ -148,7 +153,7 @@ def continuation(model: TrainedModel, indices: Sequence[int], seed: int, conditi
     if "keys" not in inputs and _draws_noise(model):
         inputs["keys"] = on_device(randomness.keys(seed, Stream.KEYS, 0, indices), model.device)
     denoiser = model.denoiser
-    if conditioning.guidance != Guidance():
+    if conditioning.guided:
         denoiser = guided(model, conditioning.guidance, conditioning.names(model.spec), indices)
     return Continuation(denoiser, inputs, seed)
 

@@ -49,6 +49,11 @@ class Checkpoints:
         """List the steps that were saved, whole or damaged, oldest first."""
         return sorted(int(path.name) for path in self.folder.glob("*") if path.name.isdecimal() and path.is_dir())
 
+    @property
+    def last_step(self) -> int:
+        """The last step that was saved, whole or damaged; 0 if none was."""
+        return max(self.steps(), default=0)
+
     def path(self, step: int) -> Path:
         """The folder of a step."""
         return self.folder / f"{step:06d}"

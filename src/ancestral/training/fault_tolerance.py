@@ -10,14 +10,11 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from torch import Tensor
-
 from ancestral import model
 from ancestral.base import storage
 from ancestral.base.errors import InputError, survived
 from ancestral.base.options import option
 from ancestral.config import EARLY, Config
-from ancestral.data import DataSpec
 from ancestral.model import Model
 from ancestral.training import divergence
 from ancestral.training.averages import Snapshots, interval
@@ -49,7 +46,7 @@ class Saves:
             averaged[name] = averaged[first[id(parameter)]]
         buffers = {name: tensors[f"net.{name}"] for name, _ in state.net.named_buffers() if f"net.{name}" in tensors}
         metadata = model.metadata_of(state.denoiser, config, state.spec, state.step)
-        tensors_of_model = averaged | buffers | _of_autoencoder(state.spec)
+        tensors_of_model = averaged | buffers | model.autoencoder_tensors(state.spec)
         config_text = config.to_file_text()
 
         def publish() -> None:
@@ -102,7 +99,7 @@ class Saves:
             comparable = (before.title, before.compared) == (measured["title"], measured["compared"])
             if comparable and before.distance.value < distance.best_distance.value:
                 return
-        tensors = {**best.diffusion.net.state_dict(), **_of_autoencoder(best.spec)}
+        tensors = {**best.diffusion.net.state_dict(), **model.autoencoder_tensors(best.spec)}
         storage.write_tensors(self.folder.best, tensors, metadata | {"measured": json.dumps(measured)})
 
     def begin(self, step: int) -> None:
@@ -245,7 +242,3 @@ def restore_newest(
             "one of them was changed"
         ) from None
     return wrong
-
-
-def _of_autoencoder(spec: DataSpec) -> dict[str, Tensor]:
-    return {} if spec.autoencoder is None else model.autoencoder_tensors(spec.autoencoder)

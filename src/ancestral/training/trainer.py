@@ -129,8 +129,10 @@ class Trainer:
     @property
     def ending_config(self) -> Config:
         """The config with the number of steps after which the run ends: that of files and of the learning rate."""
-        train = dataclasses.replace(self.config.train, steps=self.last_step)
-        return dataclasses.replace(self.config, train=train)
+        config, steps = self.config, self.last_step
+        if steps == config.train.steps:
+            return config
+        return dataclasses.replace(config, train=dataclasses.replace(config.train, steps=steps))
 
     def new_distance(self) -> SampleDistance:
         """Return what measures the distance of samples. Raises InputError if none can be measured on these data."""

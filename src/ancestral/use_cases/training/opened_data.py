@@ -30,7 +30,7 @@ from ancestral.measure.reference import text_as_known
 from ancestral.model import CustomParts
 from ancestral.nets.autoencoder import Autoencoder
 from ancestral.training import RunFolder, Trainer
-from ancestral.training.distributed import on_first
+from ancestral.training.distributed import memory_explained, on_first
 from ancestral.training.training_state import spec_of
 from ancestral.training.validation import VALIDATION_PASSES
 from ancestral.use_cases.training import fine_tuning
@@ -62,12 +62,13 @@ class RunSetup:
     cost: TrainingCost | None = None
 
     def trainer(self, device: str) -> Trainer:
-        """Make the trainer of the run, at step 0, on a device by its name."""
-        return Trainer(self.config, self.training, device, self.parts, self.held_out, self.autoencoder)
+        """Make the trainer of the run, at step 0, on a device by its name.
 
-    def with_notes(self, *notes: str) -> "RunSetup":
-        """Return the setup with more that the user should know."""
-        return dataclasses.replace(self, notes=(*self.notes, *notes))
+        Raises:
+            InputError: As `Trainer`, and if there is not enough memory.
+        """
+        with memory_explained(f"give a smaller {option('width')} or {option('batch_size')}"):
+            return Trainer(self.config, self.training, device, self.parts, self.held_out, self.autoencoder)
 
 
 def opened(plan: TrainPlan) -> Generator[Event, None, RunSetup]:

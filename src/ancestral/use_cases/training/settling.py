@@ -20,7 +20,6 @@ from ancestral.config import CustomNetConfig, by_size
 from ancestral.data import DataSpec
 from ancestral.metrics import extractors, uncertainty
 from ancestral.training import Checkpoints, RunFolder, Trainer
-from ancestral.training.distributed import memory_explained
 from ancestral.training.step_cost import choose_checkpointing, measuring_interval, step_memory, training_cost
 from ancestral.training.trackers import used_trackers
 from ancestral.training.training_state import spec_of
@@ -48,18 +47,14 @@ def settle(plan: TrainPlan, setup: RunSetup) -> Generator[Event, None, RunSetup]
         InputError: If parts do not fit the data or each other, there is no memory or disk for the run, or a run until
             its plateau cannot be measured.
     """
-    parts, autoencoder = dataclasses.replace(setup.parts, metric=KernelDistance), None
-    with memory_explained(f"give a smaller {option('width')} or {option('batch_size')}"):
-        if setup.config.latent.latent is not None:
-            spec = spec_of(setup.training, setup.config)
-            seed = setup.config.train.seed
-            autoencoder = models.build_autoencoder(setup.config.latent, spec, seed, plan.autoencoder)
-        setup = dataclasses.replace(setup, parts=parts, autoencoder=autoencoder)
-        probe = setup.trainer(plan.device)
-        with contextlib.closing(probe):
-            setup = _checked(probe, plan, setup)
-            setup = yield from _measured(probe, plan, setup)
-    return setup
+    setup = dataclasses.replace(setup, parts=dataclasses.replace(setup.parts, metric=KernelDistance))
+    if setup.config.latent.latent is not None:
+        spec, seed = spec_of(setup.training, setup.config), setup.config.train.seed
+        autoencoder = models.build_autoencoder(setup.config.latent, spec, seed, plan.autoencoder)
+        setup = dataclasses.replace(setup, autoencoder=autoencoder)
+    with contextlib.closing(setup.trainer(plan.device)) as probe:
+        setup = _checked(probe, plan, setup)
+        return (yield from _measured(probe, plan, setup))
 
 
 def _checked(probe: Trainer, plan: TrainPlan, setup: RunSetup) -> RunSetup:
@@ -85,7 +80,7 @@ def _checked(probe: Trainer, plan: TrainPlan, setup: RunSetup) -> RunSetup:
 def _measured(probe: Trainer, plan: TrainPlan, setup: RunSetup) -> Generator[Event, None, RunSetup]:
     """Return the setup with what follows from the memory and the time of a step."""
     config, notes, details, cost = setup.config, [*setup.notes], [*setup.details], None
-    step = 0 if plan.saved is None else max(Checkpoints(plan.folder.checkpoints).steps(), default=0)
+    step = 0 if plan.saved is None else Checkpoints(plan.folder.checkpoints).last_step
     left, alone = config.train.steps - step, probe.distributed.world == 1
     with cpu_threads(config.runtime.threads) as threads:
         if alone and not isinstance(config.net, CustomNetConfig):
@@ -128,7 +123,7 @@ def disk_warning(trainer: Trainer, folder: RunFolder) -> list[str]:
         InputError: If it has none for a first checkpoint and the model.
     """
     train, runtime, state = trainer.config.train, trainer.config.runtime, trainer.state
-    if max(Checkpoints(folder.checkpoints).steps(), default=0) >= train.steps:
+    if Checkpoints(folder.checkpoints).last_step >= train.steps:
         return []
     saves, model = -(-train.steps // train.save_every), state.pair_bytes // 2
     checkpoints = min(saves, runtime.keep + (train.steps // runtime.keep_every if runtime.keep_every else 0))

@@ -1,6 +1,7 @@
 """Training: from a config and data to a run folder, with previews, a log, a report, and signals that end it well."""
 
 import contextlib
+import dataclasses
 from collections.abc import Generator, Iterator, Sequence
 
 from ancestral.base.device import cpu_threads, keep_freed_memory
@@ -51,7 +52,8 @@ def run(plan: TrainPlan) -> Generator[TrainingEvent, None, TrainingResult[Model]
             stack.enter_context(folder.locked())
             folder.tidy()
         if resuming:
-            setup = setup.with_notes(*_restore(trainer, folder, setup.notes))
+            wrong = _restore(trainer, folder, setup.notes)
+            setup = dataclasses.replace(setup, notes=(*setup.notes, *wrong))
         if main:
             yield from announced(trainer, folder, setup, resuming)
         stopped = yield from _phases(trainer, plan)
