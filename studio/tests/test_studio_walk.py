@@ -41,10 +41,13 @@ class Hand:
 
     def reach(self, one):
         one.wait_for()
-        one.evaluate(STILL)
-        if not one.evaluate(SEEN):
-            self.scrolls.append(f"{one} at {one.bounding_box()}")
-            one.scroll_into_view_if_needed()
+        for _ in range(10):  # a page that is drawn anew on a busy machine hides its elements for a moment
+            one.evaluate(STILL)
+            if one.evaluate(SEEN):
+                return
+            self.page.wait_for_timeout(200)
+        self.scrolls.append(f"{one} at {one.bounding_box()}")
+        one.scroll_into_view_if_needed()
 
     def click(self, one):
         self.reach(one)
