@@ -1,6 +1,6 @@
 """Conditions: what an item is given beside its noise, so that a model of p(x_0 | c) can be asked for any c.
 
-A condition has a name and one of four kinds. The kind says what its values are in the data, what a network gets of
+A condition has a name and one of five kinds. The kind says what its values are in the data, what a network gets of
 them, and what stands for a condition that is absent:
 
     kind      in the data               a network gets                                       absent
@@ -8,6 +8,7 @@ them, and what stands for a condition that is absent:
     Vector    k numbers each            (B, k + 1): standardised, then 1                     zeros
     Image     channels on a grid        (B, C + 1, *sides): in [-1, 1], on x's grid, then 1  zeros
     Words     texts                     the tokens of one of them, (B, L), then -1           -1
+    Noise     nothing: it is drawn      (B, n) independent normal numbers                    zeros
 
 The last number or channel says whether the condition is there, so a custom network needs no case for what is
 absent. A condition that is dropped at random in training can be left out when sampling.
@@ -34,11 +35,13 @@ from torch import Tensor
 from ancestral.base.device_tensors import float64_device, kept
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
-from ancestral.randomness import Stream, uniforms
+from ancestral.randomness import Stream, normal_of, uniforms
 from ancestral.vocabulary import MARK, Vocabulary
 
 ABSENT = -1
 """The number of a class that is absent, for which networks learn an embedding."""
+NOISE = "noise"
+"""The name of the noise that a network draws its answers by."""
 LABEL = "label"
 """The name of the classes of sub-folders and arrays of labels. Networks get them as `labels`."""
 RESERVED = {
@@ -530,7 +533,52 @@ def _shuffled(tokens: Tensor, comma: int, keys: Tensor) -> Tensor:
     return torch.tensor(joined + [ABSENT] * (len(tokens) - len(joined)), dtype=tokens.dtype)
 
 
-Condition = Classes | Vector | Image | Words
+@dataclass(frozen=True)
+class Noise(_Kind):
+    """Noise that a network draws its answers by: an item's own, of its keys and its time. No user gives it.
+
+    Attributes:
+        size: The number of numbers that add to the embedding of t.
+        grid: The channels and the sides of what is added on the lowest grid of a network; () adds nothing there.
+        until: The number of time steps, from which on x is noise alone, and networks get zeros in its place.
+    """
+
+    encoding: ClassVar[str] = "independent normal numbers of mean 0 and variance 1"
+    size: int = 32
+    grid: tuple[int, ...] = ()
+    until: int = 2**63 - 1
+
+    def __str__(self) -> str:
+        return f"{self.shape[0]:,} numbers of noise"
+
+    @property
+    def form(self) -> str:
+        """The kind with all that has to be equal where a network takes it, in words."""
+        return str(self)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the noise of an item: the numbers of the embedding, then those of the grid."""
+        return (self.size + (math.prod(self.grid) if self.grid else 0),)
+
+    def encode(self, values: Tensor, sides: Sequence[int] = ()) -> Tensor:
+        """Return the values (B, *shape), as networks get them."""
+        return values
+
+    def absent(self, count: int, sides: Sequence[int] = ()) -> Tensor:
+        """Return zeros (count, *shape), the mean of all noise."""
+        return torch.zeros(count, *self.shape)
+
+    def drawn_by(self, keys: Tensor, index: Tensor) -> Tensor:
+        """Draw the noise of items by their keys (B,) and their time indices (B,), so that each time has its own."""
+        return normal_of(keys, self.shape, index)
+
+    def fed(self, x: Tensor, index: Tensor) -> Tensor:
+        """Return x (B, *) with zeros where it is noise alone, at time indices (B,)."""
+        return x.where((index < self.until - 1).view(-1, *[1] * (x.ndim - 1)), 0.0)
+
+
+Condition = Classes | Vector | Image | Words | Noise
 
 
 @dataclass(frozen=True)
@@ -541,6 +589,7 @@ class ByKind(Generic[Row]):
     vector: Row
     image: Row
     words: Row
+    noise: Row
 
     def __getitem__(self, kind: Condition) -> Row:
         match kind:
@@ -552,6 +601,8 @@ class ByKind(Generic[Row]):
                 return self.image
             case Words():
                 return self.words
+            case Noise():
+                return self.noise
             case _:
                 assert_never(kind)
 

@@ -21,6 +21,7 @@ from ancestral.base.registries import (
     DEFAULT_DISTILLATION,
     EXTRACTORS,
     NETWORKS,
+    OBJECTIVES,
     RESTORATIONS,
     SAMPLERS,
     CustomMetric,
@@ -267,8 +268,11 @@ class Train(WithSettings, WithResume, WithDevice, WithOut):
     )
     """Kind of network, or a function of (shape of an item, number of classes) that returns a custom one{; from
     Python also a module, which is copied}. Default: the preset's."""
-    objective: Callable[[Diffusion], Objective] | str | None = argument(None, words=str | None, metavar=FUNCTION_NAME)
-    """Function that makes an objective for the denoiser, in place of L_simple and its variants. Parameters of its own
+    objective: Callable[[Diffusion], Objective] | Objective | str | None = argument(
+        None, words=str | None, metavar=f"{'|'.join(OBJECTIVES)}|package.module:function", names=tuple(OBJECTIVES)
+    )
+    """What training minimises: {OBJECTIVES}. energy may have options, as in energy:members=8,noise=vector{; from Python
+    also an `objectives.EnergyScore`}. Or a function that makes an objective for the denoiser, whose own parameters
     (`Objective.trainable`) are trained too."""
     lr_schedule: Callable[[int], float] | str | None = argument(
         None, title="Learning rate schedule", words=str | None, metavar=FUNCTION_NAME

@@ -155,6 +155,11 @@ def keys(
     return _mix((numbers.long() ^ _signed(prefix)) + _signed(GAMMA))
 
 
+def derived(keys: Tensor, number: int) -> Tensor:
+    """Return other keys for each key (B,), int64 on their device: those of a number from 1, such as of a member."""
+    return _mix((keys ^ _signed(mix(number & MASK))) + _signed(GAMMA))
+
+
 def words(keys: Tensor, count: int, reuse: bool = True) -> Tensor:
     """Compute the first `count` 64-bit words of each key (B,): int64 (B, count), on the device of the keys.
 

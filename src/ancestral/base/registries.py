@@ -369,6 +369,11 @@ RESTORATIONS = Registry(
 )  # fmt: skip
 
 
+OBJECTIVES = Registry(
+    "objective",
+    Entry("denoising", "objectives:build", "L_simple and its variants, by weighting and times", "Ho et al. (2020)"),
+    Entry("energy", "objectives:EnergyScore", "the energy score: one evaluation is a sample", "Lang et al. (2024)"),
+)
 COUPLINGS = Registry(
     "coupling",
     Entry("independent", "objectives.objective:independent", "noise drawn for each item", "Ho et al. (2020)"),

@@ -7,7 +7,7 @@ from typing import Any
 from ancestral.base.arguments import nearest, read_json
 from ancestral.base.errors import InputError
 from ancestral.base.options import command_line, option
-from ancestral.base.registries import DEFAULT_DISTILLATION, DISTILLATIONS, Entry, Registry
+from ancestral.base.registries import DEFAULT_DISTILLATION, DISTILLATIONS, OBJECTIVES, Entry, Registry
 from ancestral.config.data_sources import BUILT_IN, SOURCES, nearest_path, source_of
 from ancestral.config.schema import (
     SECTIONS,
@@ -185,6 +185,25 @@ PRESETS = Registry(
     *_on("digits", ON_DIGITS, 8.0),  # σ_max: a quarter of the largest distance between two digits
     *_on("points", ON_POINTS, 3.0),  # twice that between two moons
 )
+
+
+def answering(config: Config, objective: str) -> Config:
+    """Return the config of a run that minimises an objective, by its name with options or without.
+
+    By the energy score a network answers in one evaluation: x̂_0 is a sample, so it is what the network predicts.
+
+    Raises:
+        InputError: If there is no such objective.
+    """
+    entry, options = OBJECTIVES.read(objective)
+    train = dataclasses.replace(config.train, objective=objective)
+    if entry.name == "denoising":
+        return dataclasses.replace(config, train=train)
+    usual: dict[str, Any] = {"weighting": "simple", "times": "uniform", "continuous": False, "coupling": "independent"}
+    train = dataclasses.replace(train, **usual, label_dropout=0.0, condition_dropout=0.0)
+    process = dataclasses.replace(config.process, target="x0", clip=False, learned_variance=False)
+    sample = dataclasses.replace(config.sample, sampler=f"consistency:steps={options.get('evaluations', 1)}")
+    return dataclasses.replace(config, train=train, process=process, sample=sample)
 
 
 TAUGHT_FROM = 3

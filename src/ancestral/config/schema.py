@@ -103,6 +103,8 @@ class TrainConfig:
     """Pairing of the items of a batch with noise: {COUPLINGS}. A pairing straightens the paths of samplers without
     noise, so that fewer steps suffice. Items are paired within their class. A name, or a name with options, as in
     ot:pool=256; larger pools, and with them larger batches, gain more."""
+    objective: str = hidden("denoising")
+    """What a run minimises: a name of `registries.OBJECTIVES`, or a name with options, as in energy:members=8."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Number format of the network's arithmetic; auto is bf16 where the hardware has it, else fp32, and fp32 for a
     custom network."""
@@ -287,6 +289,8 @@ class Config:
         train = {name: value for name, value in vars(config.train).items() if name not in MAY_CHANGE}
         for name in ("source", "validation"):  # places, which may change
             del data[name]
+        if train["objective"] == TrainConfig.objective:  # as it was before there were others
+            del train["objective"]
         if not data["left_out"]:
             del data["left_out"], data["leave_out_copies"]
         data["given"] = placeless(config.data.given)
@@ -349,6 +353,7 @@ class Config:
         self.check_model()
         _ = self.data.held_out
         registries.COUPLINGS.read(train.coupling)
+        registries.OBJECTIVES.read(train.objective)
         if validation == "":
             raise InputError(f"{option('validation', '')} must be a share, as in 0.1, or other data")
         if self.distil.method and train.steps * (1 - self.distil.convert) < self.distil.stages:

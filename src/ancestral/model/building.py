@@ -17,6 +17,8 @@ from ancestral.base.device import memory_format
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.plugins import explained, import_function
+from ancestral.base.registries import OBJECTIVES
+from ancestral.conditions import NOISE, Noise
 from ancestral.config import Config, CustomNetConfig, MLPConfig, UNetConfig, by_size
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
@@ -71,6 +73,10 @@ class CustomParts:
         if self.lr_schedule is not None:
             train = dataclasses.replace(train, decay="custom")
         return dataclasses.replace(config, process=process, net=net, train=train)
+
+
+NOISE_CHANNELS = 8
+"""The number of channels of noise on the lowest grid of a network."""
 
 
 def for_items(config: Config, spec: DataSpec, device: str = "cpu") -> Config:
@@ -143,7 +149,23 @@ def net_of(config: Config, spec: DataSpec) -> nn.Module:
     conditions = dict(spec.further)
     if config.data.augment:
         conditions[augmentation.NAME] = augmentation.condition(len(spec.shape) - 1)
+    if (noise := _noise_of(config, settings, spec)) is not None:
+        if NOISE in conditions:
+            raise InputError(f"{NOISE} is what the network draws: give the condition another name, other={NOISE}")
+        conditions[NOISE] = noise
     return nets.build(shape=spec.x_shape, classes=len(spec.classes), factor=factor, conditions=conditions, **settings)
+
+
+def _noise_of(config: Config, net: Mapping[str, Any], spec: DataSpec) -> Noise | None:
+    """The noise that the network of a config draws, given its settings; None where it draws none."""
+    entry, options = OBJECTIVES.read(config.train.objective)
+    way = entry.defaults().get("noise") if "noise" not in options else options["noise"]
+    if way not in ("grid", "vector"):
+        return None
+    below = (net.get("patch") or 1) * 2 ** (len(net.get("mults") or (1,)) - 1)
+    sides = tuple(-(-side // below) for side in spec.x_shape[1:])
+    grid = (NOISE_CHANNELS, *sides) if way == "grid" and sides else ()
+    return Noise(grid=grid, until=config.process.timesteps)
 
 
 def _own_net(net: NetSource, spec: DataSpec) -> nn.Module:

@@ -20,7 +20,7 @@ from ancestral.base.arguments import MOST_CHARACTERS, plain, shown
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
-from ancestral.conditions import ABSENT, LABEL, MOST_NAMED, ByKind, Classes, Condition, Image, Vector, Words
+from ancestral.conditions import ABSENT, LABEL, MOST_NAMED, ByKind, Classes, Condition, Image, Noise, Vector, Words
 from ancestral.config.data_sources import WAV
 from ancestral.config.request import ImageRef
 from ancestral.config.sweep_values import SweptValue, read_numbers, spread
@@ -359,6 +359,10 @@ class ValueFormat(NamedTuple):
     swept: Callable[[Any, SweptName, Sequence[SweptValue]], SweptCondition | None] = _sweep_none
 
 
+def _read_noise(kind: Noise, value: Any, name: str, spec: DataSpec) -> tuple[Tensor, Sequence[str]]:
+    raise InputError("the noise of a network is drawn, by the seed and the index of a sample: leave it out")
+
+
 VALUE_FORMATS = ByKind(
     classes=ValueFormat(_read_classes, _class_names, lambda kind, name, spec: kind.names[0], swept=_sweep_classes),
     vector=ValueFormat(_read_vectors, _vector_names, _vector_example, _vector_text, _numbers_beyond, _sweep_numbers),
@@ -368,6 +372,7 @@ VALUE_FORMATS = ByKind(
     words=ValueFormat(
         _read_words, _words_names, lambda kind, name, spec: kind.example, beyond=_words_beyond, swept=_sweep_words
     ),
+    noise=ValueFormat(_read_noise, lambda kind, rows, names: names, lambda kind, name, spec: None),
 )
 """The value format of each kind of condition."""
 

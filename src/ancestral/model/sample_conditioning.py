@@ -159,9 +159,12 @@ def continuation(model: TrainedModel, indices: Sequence[int], seed: int, conditi
 
 
 def _draws_noise(model: TrainedModel) -> bool:
-    """Whether the network is one of the user's that takes keys of noise."""
-    custom, denoiser = isinstance(model.config.net, CustomNetConfig), model.denoiser
-    return custom and isinstance(denoiser, Diffusion) and takes(denoiser.net, "keys")
+    """Whether the network draws noise by keys, as those of an energy score do, and maybe one of the user's."""
+    if not isinstance(model.denoiser, Diffusion):
+        return False
+    net, custom = model.denoiser.net, isinstance(model.config.net, CustomNetConfig)
+    layers = getattr(net, "conditioning", None)
+    return getattr(layers, "noise", None) is not None or (custom and takes(net, "keys"))
 
 
 def label_tensor(spec: DataSpec, indices: Sequence[int], label: Label) -> Tensor | None:

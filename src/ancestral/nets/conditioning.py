@@ -6,7 +6,7 @@ untrained network does not depend on its conditions.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ancestral.base.errors import InputError
 from ancestral.base.transforms import certain
-from ancestral.conditions import ABSENT, ByKind, Classes, Condition, Vector, Words, argument_name
+from ancestral.conditions import ABSENT, NOISE, ByKind, Classes, Condition, Noise, Vector, Words, argument_name
 from ancestral.nets.kernels.attention import attend
 from ancestral.nets.kernels.normalisation import LayerNorm
 
@@ -74,6 +74,17 @@ def _vector_numbers(kind: Vector, name: str, value: Tensor, dtype: torch.dtype) 
             "numbers and then 1, as Vector.encode makes it"
         )
     return value.to(dtype)
+
+
+def _noise_layer(kind: Noise, width: int) -> nn.Module:
+    # not zeros at the end: where members are equal, nothing in an energy score drives them apart
+    return nn.Sequential(nn.Linear(kind.size, width), nn.SiLU(), nn.Linear(width, width))
+
+
+def _noise_numbers(kind: Noise, name: str, value: Tensor, dtype: torch.dtype) -> Tensor:
+    if value.shape[1:] != kind.shape:
+        raise InputError(f"the noise has the shape {tuple(value.shape)}: give (B, {kind.shape[0]})")
+    return value[:, : kind.size].to(dtype)
 
 
 class CrossAttention(nn.Module):
@@ -186,9 +197,12 @@ LAYERS: ByKind[Embedding | Callable[[Any, int], nn.Module] | None] = ByKind(
     vector=Embedding(_vector_layer, _vector_numbers),
     image=None,
     words=WordsEncoder,
+    noise=Embedding(_noise_layer, _noise_numbers),
 )
 """How networks take each kind: added to the embedding of t; as a sequence to attend to, by what makes the encoder of a
 kind and a width; or None, joined to x on its grid."""
+PARTED = 0.02
+"""The standard deviation of the weights of the last layer of a network that draws noise."""
 WORDS_WIDTH, WORDS_DEPTH, WORDS_HEADS = 64, 2, 4
 """The numbers of features and blocks of the transformer over words, few, so that it takes little of a step; and of the
 heads of its attention, and of that of a U-Net to words."""
@@ -206,10 +220,15 @@ class ConditionLayers(nn.Module):
         conditions: The conditions by name.
         width: Number of features of the embedding of t.
         stem: Makes the layer for images from its number of input channels; None for points, which have no grid.
+        lowest: Makes the layer for noise on the lowest grid from its number of channels; None where there is no grid.
     """
 
     def __init__(
-        self, conditions: Mapping[str, Condition], width: int, stem: Callable[[int], nn.Module] | None = None
+        self,
+        conditions: Mapping[str, Condition],
+        width: int,
+        stem: Callable[[int], nn.Module] | None = None,
+        lowest: Callable[[int], nn.Module] | None = None,
     ) -> None:
         super().__init__()
         self.kinds = {argument_name(name): kind for name, kind in conditions.items()}
@@ -227,6 +246,13 @@ class ConditionLayers(nn.Module):
             raise InputError(f"points have no grid for the image {self.images[0]}: give this condition as a vector")
         channels = sum(self.kinds[name].absent(0, ()).shape[1] for name in self.images)
         self.stem = stem(channels) if stem is not None and channels else None
+        noise = self.kinds.get(NOISE)
+        self.noise = noise if isinstance(noise, Noise) else None
+        """The noise that the network draws; None where its answers follow from what it is given."""
+        grid = () if self.noise is None else self.noise.grid
+        if grid and lowest is None:
+            raise InputError("points have no grid for noise: give the noise none")
+        self.lowest = lowest(grid[0]) if grid and lowest is not None else None
 
     def check(self, values: Mapping[str, object]) -> None:
         """Raise InputError for a condition that the network does not have."""
@@ -234,6 +260,41 @@ class ConditionLayers(nn.Module):
             if name not in self.kinds:
                 has = f"its conditions are {', '.join(self.kinds)}" if self.kinds else "it has no conditions of its own"
                 raise InputError(f"the network is not conditioned on {name}: {has}")
+
+    def drawn(
+        self, x: Tensor, index: Tensor, keys: Tensor | None, values: Mapping[str, Tensor | None]
+    ) -> tuple[Tensor, Mapping[str, Tensor | None]]:
+        """Draw the noise of the network at time indices (B,), unless the values hold it; without keys it is absent.
+
+        Returns:
+            x as the network gets it, and the values.
+        """
+        if self.noise is None:
+            return x, values
+        if values.get(NOISE) is None and keys is not None:
+            values = {**values, NOISE: self.noise.drawn_by(keys, index)}
+        return self.noise.fed(x, index), values
+
+    def on_lowest_grid(self, sides: Sequence[int], values: Mapping[str, Tensor | None], x: Tensor) -> Tensor | None:
+        """Return what the noise adds to features on the lowest grid, (B, width, *sides) in the dtype of x.
+
+        None where it adds nothing. Raises InputError where x has another grid than the noise.
+        """
+        noise = values.get(NOISE)
+        if self.lowest is None or self.noise is None or noise is None:
+            return None
+        if tuple(sides) != self.noise.grid[1:]:
+            raise InputError(
+                f"this network draws noise on a grid of {self.noise.grid[1:]}, and x has one of {tuple(sides)}: give "
+                "items of the size that it was trained on"
+            )
+        added: Tensor = self.lowest(noise[:, self.noise.size :].unflatten(1, self.noise.grid).to(x.dtype))
+        return added
+
+    def part(self, out: nn.Module) -> None:
+        """Let the last layer of a network begin with small weights, so that members of an ensemble differ at first."""
+        if self.noise is not None:
+            nn.init.normal_(out.weight, std=PARTED)  # type: ignore[arg-type]  # a dense layer or a convolution
 
     def embed(self, embedding: Tensor, values: Mapping[str, Tensor | None]) -> tuple[Tensor, Tensor | None]:
         """Add the embedding of classes, vectors and whole texts to that of t. What is not given is absent.

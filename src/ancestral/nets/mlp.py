@@ -23,7 +23,7 @@ class MLP(nn.Module):
         layers: Number of residual layers.
         classes: Number of class labels; the network also learns an embedding for "no class".
         out_features: Number of features of the output; `features` by default.
-        conditions: What it is conditioned on besides class labels, by name: classes, vectors and words.
+        conditions: What it is conditioned on besides class labels, by name: classes, vectors, words and noise.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class MLP(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
         self.conditioning = ConditionLayers(conditions or {}, width)
+        self.conditioning.part(self.out)
 
     def forward(
         self,
@@ -63,6 +64,7 @@ class MLP(nn.Module):
 
         Negative labels, or None, mean "no class". `keys` are the U-Net's dropout keys, which have no effect here.
         """
+        x, conditions = self.conditioning.drawn(x, index, keys, conditions)
         temb = self.time(timestep_embedding(index, self.width, x.dtype))
         if self.label is not None and self.classes is not None:
             labels = torch.full_like(index, -1, dtype=torch.int64) if labels is None else labels

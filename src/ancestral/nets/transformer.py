@@ -19,6 +19,7 @@ from ancestral.base.options import option
 from ancestral.conditions import Condition
 from ancestral.nets.conditioning import ConditionLayers, CrossAttention, class_index, sequence_width, timestep_embedding
 from ancestral.nets.kernels.attention import attend
+from ancestral.nets.kernels.convolution import CONV
 from ancestral.nets.kernels.dropout import Dropout, number_dropouts
 from ancestral.nets.kernels.normalisation import LayerNorm, in_float32, layer_norm
 from ancestral.nets.space import check_counts, crop, fold, pad, sequence, unfold
@@ -181,7 +182,9 @@ class Transformer(nn.Module):
         self.modulation = init(nn.Linear(width, 2 * width), scale=0)
         self.out = init(nn.Linear(width, (out_channels or channels) * patch**dims), scale=0)
         image_stem = lambda channels: init(nn.Linear(channels * patch**dims, width), scale=0)  # noqa: E731
-        self.conditioning = ConditionLayers(conditions or {}, width, image_stem)
+        lowest = lambda channels: CONV[dims](channels, width, 1)  # noqa: E731
+        self.conditioning = ConditionLayers(conditions or {}, width, image_stem, lowest)
+        self.conditioning.part(self.out)
         number_dropouts(self)
 
     def forward(
@@ -195,7 +198,8 @@ class Transformer(nn.Module):
         """Predict the target (B, out_channels, *sides). The arguments are those of `UNet.forward`."""
         sides = x.shape[2:]
         self.conditioning.check(conditions)
-        images = self.conditioning.image(x, conditions)
+        x, values = self.conditioning.drawn(x, index, keys, conditions)
+        images = self.conditioning.image(x, values)
         x = fold(pad(x, self.patch), self.patch)
         grid = x.shape[2:]
 
@@ -203,12 +207,14 @@ class Transformer(nn.Module):
         if self.label is not None and self.classes is not None:
             labels = torch.full_like(index, -1, dtype=torch.int64) if labels is None else labels
             condition = condition + self.label(class_index(labels, self.classes))
-        condition, words = self.conditioning.embed(condition, conditions)
+        condition, words = self.conditioning.embed(condition, values)
         condition = F.silu(condition)  # every block begins with it: computed once
 
         h = self.stem(sequence(x))
         if images is not None and self.conditioning.stem is not None:
             h = h + self.conditioning.stem(sequence(fold(pad(images, self.patch), self.patch)))
+        noise = self.conditioning.on_lowest_grid(grid, values, h)
+        h = h if noise is None else h + sequence(noise)
         angle = angles(grid, self.width // 2, x.device, h.dtype)
         h = h + torch.cat([angle.sin(), angle.cos()], dim=1).to(h.dtype)
         angle = angles(grid, self.width // self.heads // 2, x.device, h.dtype)

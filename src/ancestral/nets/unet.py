@@ -256,7 +256,9 @@ class UNet(nn.Module):
         self.norm = norm(x_width, groups, silu=True)
         self.out = conv(dims, x_width, (out_channels or channels) * cell, scale=ZERO)
         image_stem = lambda channels: conv(dims, channels * cell, width, scale=0)  # noqa: E731
-        self.conditioning = ConditionLayers(conditions or {}, temb, image_stem)
+        lowest = lambda channels: conv(dims, channels, widths[-1], kernel=1)  # noqa: E731
+        self.conditioning = ConditionLayers(conditions or {}, temb, image_stem, lowest)
+        self.conditioning.part(self.out)
         number_dropouts(self)
 
     def _halve(self, levels: Sequence[tuple[int, bool]], blocks: int, settings: BlockSettings) -> list[int]:
@@ -326,14 +328,15 @@ class UNet(nn.Module):
         sides = x.shape[2:]
         self.check_size(*sides)
         self.conditioning.check(conditions)
-        images = self.conditioning.image(x, conditions)
+        x, values = self.conditioning.drawn(x, index, keys, conditions)
+        images = self.conditioning.image(x, values)
         x = fold(pad(x, self.multiple), self.patch)
 
         temb = self.time(timestep_embedding(index, self.width, x.dtype))
         if self.label is not None and self.classes is not None:
             labels = torch.full_like(index, -1, dtype=torch.int64) if labels is None else labels
             temb = temb + self.label(class_index(labels, self.classes))
-        temb, words = self.conditioning.embed(temb, conditions)
+        temb, words = self.conditioning.embed(temb, values)
         temb = F.silu(temb)  # every block begins with it: computed once
 
         h = self.stem(x)
@@ -344,6 +347,8 @@ class UNet(nn.Module):
             h = module(h, temb, keys, words)
             if number in self.joined:
                 skips.append(h)
+        noise = self.conditioning.on_lowest_grid(h.shape[2:], values, h)
+        h = h if noise is None else h + noise
         for module in self.middle:
             h = module(h, temb, keys, words)
         for module in self.up:

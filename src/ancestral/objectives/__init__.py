@@ -12,9 +12,10 @@ from typing import Any
 
 from ancestral.base.arguments import checked
 from ancestral.base.errors import InputError
-from ancestral.base.registries import COUPLINGS, DISTILLATIONS, Entry, TimesName, WeightingName
+from ancestral.base.registries import COUPLINGS, DISTILLATIONS, OBJECTIVES, Entry, TimesName, WeightingName
 from ancestral.objectives.coupling import OptimalTransport
 from ancestral.objectives.distillation import ConsistencyTuning, ProgressiveDistillation, Stages
+from ancestral.objectives.energy_score import EnergyScore
 from ancestral.objectives.objective import ClippedLoss as Clipped
 from ancestral.objectives.objective import Denoising, ForwardPass, Hybrid, Objective, Weighted, positions
 from ancestral.objectives.times import TimeDistribution, time_distribution
@@ -26,6 +27,7 @@ __all__ = [
     "Clipped",
     "ConsistencyTuning",
     "Denoising",
+    "EnergyScore",
     "ForwardPass",
     "Hybrid",
     "Objective",
@@ -96,6 +98,11 @@ def from_config(config: Any, denoiser: Any) -> Objective:
             do not fit a distillation.
     """
     process, train = config.process, config.train
+    entry, options = OBJECTIVES.read(train.objective)
+    entry.check_options("objective", options)
+    if entry.name != "denoising":
+        objective: Objective = entry.make(**options)
+        return objective
     entry, options = COUPLINGS.read(train.coupling)
     entry.check_options("coupling", options)
     denoising = build(

@@ -16,12 +16,14 @@ from ancestral.base.arguments import is_remote
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.plugins import import_function
+from ancestral.base.registries import OBJECTIVES
 from ancestral.config import ConditionSource, Config, by_size
 from ancestral.config.data_sources import ARRAY_FILES
 from ancestral.config.run_files import check_run_folder
 from ancestral.declarations import Train
 from ancestral.model import CustomParts
 from ancestral.nets.autoencoder import Autoencoder
+from ancestral.objectives import EnergyScore
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
 from ancestral.training import RunFolder
@@ -90,6 +92,8 @@ def plan(options: Train) -> TrainPlan:
         settings["trackers"], custom_trackers = divided_trackers(settings["trackers"])
     if isinstance(parts.net, str) and parts.net in registries.NETWORKS:
         base, parts = base.with_net(parts.net), dataclasses.replace(parts, net=None)
+    if "objective" in settings:
+        base = configs.answering(base, settings.pop("objective"))
     config, validation = with_settings(base, parts, settings), settings.get("validation")
     config, autoencoder = with_autoencoder(config, options.settings)
     if data is not None:
@@ -237,7 +241,11 @@ def custom_parts_of(options: Train) -> tuple[CustomParts, dict[str, Any]]:
     """Return the custom parts, and the remaining settings."""
     settings = dict(options.settings)
     objects = {name: settings.pop(name) for name, is_own in OWN.items() if is_own(settings.get(name))}
-    objects |= {name: function_of(getattr(options, name)) for name in ("lr_schedule", "objective")}
+    objects["lr_schedule"], objective = function_of(options.lr_schedule), options.objective
+    if isinstance(objective, EnergyScore) or (isinstance(objective, str) and objective.split(":")[0] in OBJECTIVES):
+        settings["objective"] = str(objective)
+    else:
+        objects["objective"] = function_of(objective)
     parts = CustomParts(options.net, **objects)
     for name, idle in IDLE_BESIDE.items():
         if getattr(parts, name) is not None and any(setting in settings for setting in idle):
