@@ -372,7 +372,13 @@ RESTORATIONS = Registry(
 OBJECTIVES = Registry(
     "objective",
     Entry("denoising", "objectives:build", "L_simple and its variants, by weighting and times", "Ho et al. (2020)"),
-    Entry("energy", "objectives:EnergyScore", "the energy score: one evaluation is a sample", "Lang et al. (2024)"),
+    Entry(
+        "energy",
+        "objectives:EnergyScore",
+        "the energy score of some members, by which one evaluation is a sample",
+        "Lang et al. (2024)",
+        {"members": 4, "evaluations": 1},
+    ),
 )
 COUPLINGS = Registry(
     "coupling",

@@ -7,7 +7,7 @@ from typing import Any
 from ancestral.base.arguments import nearest, read_json
 from ancestral.base.errors import InputError
 from ancestral.base.options import command_line, option
-from ancestral.base.registries import DEFAULT_DISTILLATION, DISTILLATIONS, OBJECTIVES, Entry, Registry
+from ancestral.base.registries import DEFAULT_DISTILLATION, DISTILLATIONS, Entry, Registry
 from ancestral.config.data_sources import BUILT_IN, SOURCES, nearest_path, source_of
 from ancestral.config.schema import (
     SECTIONS,
@@ -195,14 +195,14 @@ def answering(config: Config, objective: str) -> Config:
     Raises:
         InputError: If there is no such objective.
     """
-    entry, options = OBJECTIVES.read(objective)
     train = dataclasses.replace(config.train, objective=objective)
-    if entry.name == "denoising":
+    if (energy := train.energy) is None:
         return dataclasses.replace(config, train=train)
+    batch_size = None if train.batch_size is None else max(1, train.batch_size // energy["members"])  # a step as long
     usual: dict[str, Any] = {"weighting": "simple", "times": "uniform", "continuous": False, "coupling": "independent"}
-    train = dataclasses.replace(train, **usual, label_dropout=0.0, condition_dropout=0.0)
+    train = dataclasses.replace(train, **usual, batch_size=batch_size, label_dropout=0.0, condition_dropout=0.0)
     process = dataclasses.replace(config.process, target="x0", clip=False, learned_variance=False)
-    sample = dataclasses.replace(config.sample, sampler=f"consistency:steps={options.get('evaluations', 1)}")
+    sample = dataclasses.replace(config.sample, sampler=f"consistency:steps={energy['evaluations']}")
     return dataclasses.replace(config, train=train, process=process, sample=sample)
 
 

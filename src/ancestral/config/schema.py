@@ -119,6 +119,12 @@ class TrainConfig:
     model is kept as best.safetensors; 0 measures none. Default: chosen so that they take at most 5 % of the time, in
     runs of more than ten minutes; with `until` plateau at most 20 %; else none."""
 
+    @property
+    def energy(self) -> dict[str, Any] | None:
+        """The options of the energy score that the run minimises; None where it minimises another objective."""
+        entry, options = registries.OBJECTIVES.read(self.objective)
+        return {**entry.arguments, **options} if entry.name == "energy" else None
+
     def saves(self, step: int) -> bool:
         """Whether there is a checkpoint of this step, be it the last or not."""
         return step % self.save_every == 0 or self._is_early(step, self.save_every)

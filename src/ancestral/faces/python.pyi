@@ -164,7 +164,7 @@ def train(
     file: str | Path | None = None,
     initial: Model | str | Path | None = None,
     net: NetSource | None = None,
-    objective: Callable[[Diffusion], Objective] | str | None = None,
+    objective: Callable[[Diffusion], Objective] | Objective | str | None = None,
     lr_schedule: Callable[[int], float] | str | None = None,
     out: str | Path | None = None,
     device: str = "auto",
@@ -278,8 +278,10 @@ def train(
             shape. New classes start a new label embedding. Default: random weights.
         net: Kind of network, or a function of (shape of an item, number of classes) that returns a custom one; from
             Python also a module, which is copied. Default: the preset's.
-        objective: Function that makes an objective for the denoiser, in place of L_simple and its variants.
-            Parameters of its own (`Objective.trainable`) are trained too.
+        objective: What training minimises: denoising (L_simple and its variants, by weighting and times), energy
+            (the energy score of some members, by which one evaluation is a sample). energy may have options, as in
+            energy:members=8,noise=vector; from Python also an `objectives.EnergyScore`. Or a function that makes an
+            objective for the denoiser, whose own parameters (`Objective.trainable`) are trained too.
         lr_schedule: Function of the step 0, 1, ... that returns the factor of the learning rate, in place of
             `warmup` and `decay`.
         out: Run folder; default: runs/ and the preset, or the name of your data.
@@ -1164,7 +1166,7 @@ def train_steps(
     file: str | Path | None = None,
     initial: Model | str | Path | None = None,
     net: NetSource | None = None,
-    objective: Callable[[Diffusion], Objective] | str | None = None,
+    objective: Callable[[Diffusion], Objective] | Objective | str | None = None,
     lr_schedule: Callable[[int], float] | str | None = None,
     out: str | Path | None = None,
     device: str = "auto",

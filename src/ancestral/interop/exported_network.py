@@ -35,10 +35,11 @@ from torch import Tensor, nn
 from ancestral.base import storage
 from ancestral.base.errors import InputError, install_command
 from ancestral.base.options import option
-from ancestral.conditions import Condition, argument_name
+from ancestral.conditions import NOISE, Condition, argument_name
 from ancestral.diffusion import Diffusion
 from ancestral.model import Model
 from ancestral.model.building import sampler_for, sampler_name
+from ancestral.nets import drawn_noise
 from ancestral.nets.autoencoder import Decoder
 from ancestral.samplers import DDIM, Consistency
 
@@ -88,8 +89,9 @@ def example_conditions(model: Model) -> dict[str, Tensor]:
     Args:
         model: The model.
     """
-    spec = model.spec
-    return {argument_name(name): kind.absent(2, spec.x_shape[1:]) for name, kind in spec.conditions.items()}
+    spec, noise = model.spec, drawn_noise(model.diffusion.net)
+    kinds = spec.conditions if noise is None else {**spec.conditions, NOISE: noise}
+    return {argument_name(name): kind.absent(2, spec.x_shape[1:]) for name, kind in kinds.items()}
 
 
 def decoder_of(model: Model, path: Path) -> tuple[Decoder, Tensor, Path] | None:
@@ -114,7 +116,8 @@ def sampling_facts(model: Model, estimate: str, decoder: Path | None) -> dict[st
         estimate: The lines of the recipe that make an estimate of x_0 from what the file answers.
         decoder: The file of the decoder.
     """
-    schedule, spec = model.denoiser.schedule, model.spec
+    schedule, spec, noise = model.denoiser.schedule, model.spec, drawn_noise(model.diffusion.net)
+    kinds = spec.further if noise is None else {**spec.further, NOISE: noise}
     return {
         "ancestral": model.version,
         "schedule": schedule.spec,
@@ -128,7 +131,7 @@ def sampling_facts(model: Model, estimate: str, decoder: Path | None) -> dict[st
         "codec": spec.codec.kind,
         "limits": spec.codec.channel_limits,
         "classes": spec.classes,
-        "conditions": {name: _described(kind, spec.x_shape[1:]) for name, kind in spec.further.items()},
+        "conditions": {name: _described(kind, spec.x_shape[1:]) for name, kind in kinds.items()},
         "sampling": SAMPLING.format(estimate=estimate),
         **_recipe(model),
     }
@@ -194,7 +197,8 @@ def write_onnx(model: Model, path: Path) -> list[Path]:
         half, latents, place = decoder
         _write_onnx(half, {"z": latents}, place, {"ancestral": json.dumps(model.version)})
     facts = sampling_facts(model, ONNX_ESTIMATE, place) | model.diffusion.target.tables(model.denoiser.schedule)
-    named = _Positional(net, tuple(inputs)).eval() if model.spec.further else net
+    further = model.spec.further or drawn_noise(net) is not None
+    named = _Positional(net, tuple(inputs)).eval() if further else net
     _write_onnx(named, inputs, path, {name: json.dumps(value) for name, value in facts.items()})
     return [path, *([] if place is None else [place])]
 

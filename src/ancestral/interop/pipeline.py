@@ -28,7 +28,7 @@ from ancestral.data.spec import IMAGES, DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.interop import scheduler, unet2d
 from ancestral.model import Model, build
-from ancestral.nets import UNet
+from ancestral.nets import UNet, drawn_noise
 
 INDEX = "model_index.json"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -111,6 +111,8 @@ def _obstacles(denoiser: Diffusion, spec: DataSpec) -> Iterator[unet2d.Obstacle]
         yield f"a UNet2DModel takes no conditions but classes, and this model has {', '.join(spec.further)}", {}
     if denoiser.learned_variance:
         yield "a DDPMPipeline drops the variance that the network predicts too", {"learned_variance": False}
+    if drawn_noise(denoiser.net) is not None:
+        yield "a DDPMPipeline gives its network no noise to draw answers by", {}
     yield from unet2d.obstacles(denoiser.net, spec.shape)
     yield from scheduler.obstacles(denoiser.schedule, denoiser.target)
 

@@ -39,14 +39,25 @@ def differences(request: Request, model: TrainedModel) -> list[str]:
 def sampler_notes(stage: Stage) -> list[str]:
     """Say why the sampler does not suit a model that was distilled, or trained on pairs of a coupling."""
     distil, sampler = stage.model.config.distil, stage.sampler
-    if not distil.method:
+    energy = stage.model.config.train.energy
+    if not distil.method and energy is None:
         return coupling_notes(stage.model) if _adds_noise(sampler) else []
-    if DISTILLATIONS[distil.method].consistent:
+    if energy is not None or DISTILLATIONS[distil.method].consistent:
         advice = "the x̂_0 of this model is a sample, for the sampler consistency; others take it for a mean"
-        return [] if isinstance(sampler, samplers.Consistency) else [f"{advice}, and get worse with each step"]
+        suits = isinstance(sampler, samplers.Consistency) or (energy is not None and sampler == samplers.DDIM(eta=1.0))
+        return [] if suits else [f"{advice}, and get worse with each step"]
     suits = isinstance(sampler, samplers.DDIM) and sampler.steps == distil.evaluations
     advice = f"this model was distilled for {distil.evaluations} steps of ddim; other samples of it are worse"
     return [] if suits else [advice]
+
+
+def absence_notes(stage: Stage) -> list[str]:
+    """Say that a condition is absent that was there in all training."""
+    spec, train = stage.model.spec, stage.model.config.train
+    absent = [name for name in spec.further if name not in stage.conditioning.names(spec)]
+    if train.energy is None or train.condition_dropout or not absent:
+        return []
+    return [f"the model was trained with {absent[0]} for all items, and answers at random without: give it"]
 
 
 def coupling_notes(model: TrainedModel) -> list[str]:

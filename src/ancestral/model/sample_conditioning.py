@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import torch
 from torch import Tensor
@@ -29,7 +29,7 @@ from ancestral.model.condition_values import (
 )
 from ancestral.model.guided_model import Guidance, guided
 from ancestral.model.trained_model import TrainedModel
-from ancestral.nets import takes
+from ancestral.nets import drawn_noise, takes
 from ancestral.randomness import Stream
 from ancestral.reverse import prior
 from ancestral.samplers import DDPM, Continuation, Sampler, Step
@@ -64,6 +64,11 @@ class Conditioning:
     def guided(self) -> bool:
         """Whether estimates are guided, or may be: a setting of guidance is not its default."""
         return self.guidance != Guidance()
+
+    def wrapped(self, wrap: Callable[[Denoiser], Denoiser]) -> Self:
+        """Return the same with a further wrapper around the denoiser that is sampled from."""
+        inner = self.wrap
+        return dataclasses.replace(self, wrap=wrap if inner is None else lambda denoiser: wrap(inner(denoiser)))
 
     def inputs(self, spec: DataSpec, indices: Sequence[int], device: torch.device) -> dict[str, Tensor]:
         """Return what the denoiser is conditioned on for some items, by argument; what is left out is absent."""
@@ -160,11 +165,10 @@ def continuation(model: TrainedModel, indices: Sequence[int], seed: int, conditi
 
 def _draws_noise(model: TrainedModel) -> bool:
     """Whether the network draws noise by keys, as those of an energy score do, and maybe one of the user's."""
-    if not isinstance(model.denoiser, Diffusion):
+    custom, denoiser = isinstance(model.config.net, CustomNetConfig), model.denoiser
+    if not isinstance(denoiser, Diffusion):
         return False
-    net, custom = model.denoiser.net, isinstance(model.config.net, CustomNetConfig)
-    layers = getattr(net, "conditioning", None)
-    return getattr(layers, "noise", None) is not None or (custom and takes(net, "keys"))
+    return drawn_noise(denoiser.net) is not None or (custom and takes(denoiser.net, "keys"))
 
 
 def label_tensor(spec: DataSpec, indices: Sequence[int], label: Label) -> Tensor | None:

@@ -213,6 +213,12 @@ def sequence_width(conditions: Mapping[str, Condition] | None) -> int | None:
     return WORDS_WIDTH if any(kind.in_sequence for kind in (conditions or {}).values()) else None
 
 
+def drawn_noise(net: nn.Module) -> Noise | None:
+    """Return the noise that a network draws its answers by; None of others, and of custom networks."""
+    layers = getattr(net, "conditioning", None)
+    return layers.noise if isinstance(layers, ConditionLayers) else None
+
+
 class ConditionLayers(nn.Module):
     """The layers of a network for its conditions.
 
@@ -264,15 +270,16 @@ class ConditionLayers(nn.Module):
     def drawn(
         self, x: Tensor, index: Tensor, keys: Tensor | None, values: Mapping[str, Tensor | None]
     ) -> tuple[Tensor, Mapping[str, Tensor | None]]:
-        """Draw the noise of the network at time indices (B,), unless the values hold it; without keys it is absent.
+        """Draw the noise of the network at time indices (B,), unless the values hold it; without keys it is zeros.
 
         Returns:
             x as the network gets it, and the values.
         """
         if self.noise is None:
             return x, values
-        if values.get(NOISE) is None and keys is not None:
-            values = {**values, NOISE: self.noise.drawn_by(keys, index)}
+        if values.get(NOISE) is None:
+            nothing = self.noise.absent(x.shape[0]).to(x.device, non_blocking=True)
+            values = {**values, NOISE: nothing if keys is None else self.noise.drawn_by(keys, index)}
         return self.noise.fed(x, index), values
 
     def on_lowest_grid(self, sides: Sequence[int], values: Mapping[str, Tensor | None], x: Tensor) -> Tensor | None:

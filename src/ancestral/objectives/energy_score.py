@@ -22,6 +22,7 @@ from ancestral.nets.build import takes
 from ancestral.objectives.objective import ForwardPass, Objective, TrainableDenoiser
 from ancestral.objectives.times import TimeDistribution
 from ancestral.randomness import Stream
+from ancestral.targets import Denoiser
 
 NOISE_WAYS = ("grid", "vector", "input")
 """Where noise enters a network."""
@@ -99,6 +100,10 @@ class EnergyScore(Objective):
         patches = "+".join(map(str, self.patches))
         options = f"members={self.members},patches={patches},almost_fair={self.almost_fair}"
         return f"energy:{options},evaluations={self.times.count},noise={self.noise}"
+
+    def prepare(self, denoiser: TrainableDenoiser, step: int, averaged: Denoiser | None) -> None:
+        """See `Objective.prepare`: the times are fractions of the schedule's T."""
+        self.times.steps = denoiser.schedule.steps
 
     def evaluate(
         self,

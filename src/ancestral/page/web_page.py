@@ -43,6 +43,7 @@ from ancestral.data.convert import has_alpha
 from ancestral.data.spec import Codec, bits_of
 from ancestral.model import Model
 from ancestral.model.building import sampler_for, sampler_name
+from ancestral.nets import drawn_noise
 from ancestral.page.network_program import compile_model
 from ancestral.samplers import DDPM, Heun, Sampler
 
@@ -160,9 +161,11 @@ def facts(model: Model) -> dict[str, Any]:
 
 
 def _check(model: Model) -> None:
-    """Raise InputError for items that a page does not show."""
+    """Raise InputError for items that a page does not show, and for a network that draws its answers."""
     shape, kind = model.spec.shape, ARRAY_NAMES.get(len(model.spec.shape) - 1, "points")
     alternative = f"use {option('to', 'onnx')}"
+    if drawn_noise(model.diffusion.net) is not None:
+        raise InputError(f"a page cannot draw the noise of a network with an energy score; {alternative}")
     if kind == "points" and shape != (2,):
         raise InputError(f"a page shows points in 2 dimensions, and these have {shape[0]}; {alternative}")
     if kind == "volumes":

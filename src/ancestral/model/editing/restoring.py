@@ -144,11 +144,8 @@ class Task:
         batch, sampler, rows = [self.items[position] for position in positions], self.sampler, self._rows(positions)
         if not self.noise or not self.method.clip:  # clipping would undo a part of the moves
             sampler = dataclasses.replace(sampler, clip=None)  # type: ignore[type-var]
-        conditioning = dataclasses.replace(
-            self.conditioning,
-            rows=self._condition(positions, batch),
-            wrap=lambda denoiser: self._wrapped(denoiser, rows),
-        )
+        conditioning = self.conditioning.wrapped(lambda denoiser: self._wrapped(denoiser, rows))
+        conditioning = dataclasses.replace(conditioning, rows=self._condition(positions, batch))
         for step in states(self.model, batch, sampler, self.request.seed, conditioning, Route(times=self.times)):
             x = step.x
             if step.t == 0 and self.projects and self.sampler.clip is not None and not self.decoded:

@@ -100,7 +100,7 @@ def reconstruction(model: TrainedModel, request: Request, x_T: Tensor) -> Proces
     if x_T.shape[1:] != spec.x_shape or not x_T.is_floating_point():
         raise InputError(f"x_T must hold floats (n, {', '.join(map(str, spec.x_shape))}), not {list(x_T.shape)}")
     sampler = flow_sampler(model, request)
-    conditioning = dataclasses.replace(conditioning_of(model, request), wrap=_flow)
+    conditioning = conditioning_of(model, request).wrapped(_flow)
     times = sampler.times(model.denoiser.schedule)
 
     def run(positions: Sequence[int]) -> Iterator[Step]:
@@ -164,7 +164,7 @@ def interpolation(model: TrainedModel, request: Request, image: Any = None, othe
             return _flow(denoiser) if along_flow else denoiser
 
         label = NONE if spec.classes else None
-        of_rows = dataclasses.replace(conditioning, label=label, values={}, rows=condition, wrap=wrap)
+        of_rows = dataclasses.replace(conditioning.wrapped(wrap), label=label, values={}, rows=condition)
         route = Route(begin.states.expand(n, *spec.x_shape)[list(positions)], begin.times)
         return states(model, [item] * len(positions), begin.sampler, request.seed, of_rows, route)
 

@@ -1,0 +1,117 @@
+"""Models that answer in one evaluation: trained by the energy score, sampled, resumed and exported as any other."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import ancestral
+from ancestral import InputError, Request, objectives, randomness
+from ancestral.base.events import finish
+from ancestral.declarations import Export
+from ancestral.randomness import Stream
+from ancestral.use_cases import export
+
+SETTINGS = {"width": 8, "mults": (1, 2), "blocks": 1, "attention": (), "patch": 1, "device": "cpu", "workers": 0}
+SETTINGS |= {
+    "batch_size": 4,
+    "warmup": 1,
+    "lr": 1e-2,
+    "trackers": "none",
+    "snapshots": 0,
+    "precision": "fp32",
+    "decay": "none",
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    generator = torch.Generator().manual_seed(0)
+    low = torch.randint(0, 256, (16, 1, 2, 2), generator=generator, dtype=torch.uint8)
+    return low.repeat_interleave(4, 2).repeat_interleave(4, 3), {"low": low}
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("energy") / "run"
+    return ancestral.train("arrays", data=data, out=out, objective="energy:members=2,patches=1+0", steps=6, **SETTINGS)
+
+
+def test_one_evaluation_is_the_default_and_a_sample_is_the_same_in_every_batch(run, data):
+    model = run.model
+    low = data[1]["low"][:1]
+    process = model.process(Request.of(5, given={"low": low}))
+    assert len(process.times) == 2
+    assert not process.notes
+    samples = model.sample(5, given={"low": low})
+    assert len(torch.unique(samples, dim=0)) == 5  # they differ, and only by the noise that the network draws
+    assert torch.equal(model.sample(indices=[3, 1], given={"low": low}), samples[[3, 1]])
+    assert torch.equal(model.sample(5, given={"low": low}, batch_size=2), samples)
+    assert not torch.equal(model.sample(5, given={"low": low}, seed=1), samples)
+
+
+def test_what_it_was_not_trained_for_is_said(run, data):
+    assert "low for all items" in run.model.process(Request.of(2)).notes[0]
+    given = {"low": data[1]["low"][:1]}
+    assert "x̂_0 of this model is a sample" in run.model.process(Request.of(2, "heun", 4, given=given)).notes[0]
+
+
+def test_a_run_is_resumed_to_the_bit_and_an_object_is_the_same_objective(run, data, tmp_path):
+    objective = objectives.EnergyScore(2, (1, 0))
+    options = {"data": data, "out": tmp_path / "run", **SETTINGS}
+    ancestral.train("arrays", objective=objective, steps=3, save_every=3, **options)
+    resumed = ancestral.train(data=data, out=tmp_path / "run", resume=True, steps=6, device="cpu")
+    for name, weight in run.model.diffusion.net.state_dict().items():
+        assert torch.equal(weight, resumed.model.diffusion.net.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("way", ["vector", "input"])
+def test_noise_enters_by_other_ways(data, tmp_path, way):
+    objective = f"energy:members=2,noise={way}"
+    model = ancestral.train("arrays", data=data, out=tmp_path / way, objective=objective, steps=2, **SETTINGS).model
+    assert len(torch.unique(model.sample(3, given={"low": data[1]["low"][:1]}), dim=0)) == 3
+
+
+def test_held_out_items_are_scored_by_all_members(data, tmp_path):
+    options = {"data": data, "out": tmp_path / "run", "validation": 0.5, "save_every": 2, **SETTINGS}
+    run = ancestral.train("arrays", objective="energy:members=3", steps=2, **options)
+    assert run.validation.validation > 0
+
+
+def test_onnx_takes_the_noise_as_an_input(run, data, tmp_path):
+    pytest.importorskip("onnxruntime")
+    import onnxruntime
+
+    file = tmp_path / "model.onnx"
+    finish(export.run(export.plan(Export(run=run.folder, to="onnx", out=file))))
+    session = onnxruntime.InferenceSession(file)
+    facts = {name: json.loads(text) for name, text in session.get_modelmeta().custom_metadata_map.items()}
+    assert facts["conditions"]["noise"]["kind"] == "Noise"
+    kind, low = run.model.spec.further["low"], data[1]["low"][:3]
+    keys = randomness.keys(0, Stream.KEYS, 0, range(3))
+    noise = run.model.diffusion.net.conditioning.noise.drawn_by(keys, torch.full((3,), 999))
+    inputs = {"x": torch.zeros(3, 1, 8, 8), "index": torch.full((3,), 999), "low": kind.encode(low, (8, 8))}
+    answers = session.run(None, {name: value.numpy() for name, value in (inputs | {"noise": noise}).items()})[0]
+    ours = run.model.make(Request.of(3, given={"low": low}), decode=False)
+    assert np.allclose(np.clip(answers, -1, 1), ours, atol=1e-5)
+
+
+def test_what_cannot_draw_its_noise_refuses_it(run, tmp_path):
+    for to in ("html", "diffusers"):
+        with pytest.raises(InputError, match="noise"):
+            finish(export.run(export.plan(Export(run=run.folder, to=to, out=tmp_path / f"x.{to}"))))
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        ("energy:members=1", "2 to 1024 members"),
+        ("energy:member=3", "has no option member"),
+        ("energie", "energie"),
+    ],
+)
+def test_refusals(data, tmp_path, objective, message):
+    with pytest.raises(InputError, match=message):
+        ancestral.train("arrays", data=data, out=tmp_path / "run", objective=objective, steps=2, **SETTINGS)
+    assert not (tmp_path / "run").exists()
