@@ -295,7 +295,7 @@ class ConditionLayers(nn.Module):
                 f"this network draws noise on a grid of {self.noise.grid[1:]}, and x has one of {tuple(sides)}: give "
                 "items of the size that it was trained on"
             )
-        added: Tensor = self.lowest(noise[:, self.noise.size :].unflatten(1, self.noise.grid).to(x.dtype))
+        added: Tensor = self.lowest(noise[:, self.noise.size :].reshape(-1, *self.noise.grid).to(x.dtype))
         return added
 
     def part(self, out: nn.Module) -> None:

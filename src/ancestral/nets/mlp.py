@@ -64,13 +64,13 @@ class MLP(nn.Module):
 
         Negative labels, or None, mean "no class". `keys` are the U-Net's dropout keys, which have no effect here.
         """
-        x, conditions = self.conditioning.drawn(x, index, keys, conditions)
+        x, values = self.conditioning.drawn(x, index, keys, conditions)
         temb = self.time(timestep_embedding(index, self.width, x.dtype))
         if self.label is not None and self.classes is not None:
             labels = torch.full_like(index, -1, dtype=torch.int64) if labels is None else labels
             temb = temb + self.label(class_index(labels, self.classes))
         self.conditioning.check(conditions)
-        temb, _ = self.conditioning.embed(temb, conditions)
+        temb, _ = self.conditioning.embed(temb, values)
         h = self.stem(x)
         for layer in self.layers:
             h = h + layer(h + temb)

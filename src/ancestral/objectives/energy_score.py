@@ -149,7 +149,7 @@ class EnergyScore(Objective):
         """See `Objective.errors`: the score of the members of each item."""
         target, schedule = forward.denoiser.target, forward.denoiser.schedule
         members = target.solve(forward.x_t, forward.answer, *schedule.at(forward.t)).x0
-        return self.scores(members.unflatten(0, (-1, len(forward.x0))), forward.x0)
+        return self.scores(members.reshape(-1, *forward.x0.shape), forward.x0)
 
     def scores(self, members: Tensor, x0: Tensor) -> Tensor:
         """Compute the score of each item, (B,), of members (m, B, *) in the units of x0 (B, *)."""

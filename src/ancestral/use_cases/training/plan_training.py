@@ -23,7 +23,7 @@ from ancestral.config.run_files import check_run_folder
 from ancestral.declarations import Train
 from ancestral.model import CustomParts
 from ancestral.nets.autoencoder import Autoencoder
-from ancestral.objectives import EnergyScore
+from ancestral.objectives import EnergyScore, Objective
 from ancestral.schedules import Schedule
 from ancestral.targets import Target
 from ancestral.training import RunFolder
@@ -244,6 +244,9 @@ def custom_parts_of(options: Train) -> tuple[CustomParts, dict[str, Any]]:
     objects["lr_schedule"], objective = function_of(options.lr_schedule), options.objective
     if isinstance(objective, EnergyScore) or (isinstance(objective, str) and objective.split(":")[0] in OBJECTIVES):
         settings["objective"] = str(objective)
+    elif isinstance(objective, Objective):
+        name = type(objective).__name__
+        raise InputError(f"{option('objective')} is a function of the denoiser that makes the {name}, not one itself")
     else:
         objects["objective"] = function_of(objective)
     parts = CustomParts(options.net, **objects)
