@@ -73,9 +73,9 @@ class EnergyScore(Objective):
         InputError: If a number is out of its range.
 
     References:
-        Gneiting and Raftery, *Strictly proper scoring rules, prediction, and estimation* (2007), eqs. 21 and 22.
+        Gneiting and Raftery, *Strictly proper scoring rules, prediction, and estimation* (2007), section 4.3.
         Lang et al., *AIFS-CRPS: ensemble forecasting using a model trained with a loss function based on the continuous
-        ranked probability score* (2024), eq. 4, almost fair.
+        ranked probability score* (2024): almost fair.
     """
 
     def __init__(
