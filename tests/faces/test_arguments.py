@@ -122,6 +122,7 @@ WRONG = {
     "sample: n": (lambda m: m.sample(10**15), "GiB of memory"),
     "evaluate: no samples": (lambda m: ancestral.evaluate(m, "moons", samples=0), "samples must be at least 1, not 0"),
     "evaluate: samples": (lambda m: ancestral.evaluate(m, "moons", samples=2.5), "cannot be 2.5: give a whole number"),
+    "evaluate: passes": (lambda m: ancestral.evaluate(m, "moons", passes=3), "passes is an option of likelihood"),
     "evaluate: steps": (lambda m: ancestral.evaluate(m, "moons", samples=False, steps=3), "is an option of samples"),
     "evaluate: twice": (
         lambda m: ancestral.evaluate(m, "moons", sampler=samplers.DDIM(steps=3), steps=3),

@@ -132,6 +132,7 @@ def test_a_run_that_was_killed_before_it_saved_starts_from_the_model_again(sourc
     ("options", "says"),
     [
         ({"width": 32}, "has width=16, so a run that starts from it cannot have width=32"),
+        ({"target": "eps"}, "has target='v', so"),
         ({"schedule": "linear"}, "has schedule='cosine', so"),
         ({"learned_variance": True}, "has learned_variance=False, so"),
         ({"net": "mlp"}, "has net='unet', so"),
