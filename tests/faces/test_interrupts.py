@@ -60,7 +60,7 @@ def slow(*values):
         ("ancestral.training.step_cost", "Trainer.dry_run", ["train", "points", "--batch-size", 8]),
         slow("ancestral.data.lazy_dataset", "decode_item", ["train", "--data", "pics"]),
         ("PIL.Image", "Image.save", ["doctor", "moons", "--steps", 0, "--out", "sheet.png"]),
-        ("PIL.Image", "Image.save", ["edit", "images", "vary", "pics/a.png", "--steps", 3, "--quiet"]),
+        ("PIL.Image", "Image.save", ["edit", "images", "vary", "pics/a.png", "--steps", 3, "-q", "--out", "edited"]),
         slow("torch.onnx", "export", ["export", "run", "--to", "onnx"]),
         slow("torch.onnx", "ONNXProgram.save", ["export", "run", "--to", "onnx"]),
     ],
