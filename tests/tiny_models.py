@@ -19,6 +19,7 @@ from ancestral.faces.functions import read
 from ancestral.model import Model, build
 from ancestral.model.autoencoders import build_autoencoder
 from ancestral.objectives import Denoising, Objective, time_distribution
+from ancestral.training import RunFolder
 from ancestral.use_cases import start
 
 
@@ -71,6 +72,18 @@ def conditional_stripes(count=40):
         "low": images.items[:, :, ::2, ::2].flip(3),
     }
     return data.open(data.open((images.items, conditions)), given=("hole=mask",))
+
+
+def begun(path, config=None):
+    """The folder of a run that has begun."""
+    folder = RunFolder(path)
+    folder.begin(config or tiny_config())
+    return folder
+
+
+def same_tensors(one, other):
+    """Whether two dictionaries have the same tensors, to the bit."""
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 class LearnedWeights(nn.Module, Objective):

@@ -193,10 +193,8 @@ def test_a_cache_that_cannot_be_written(tmp_path):
     ("source", "message"),
     [
         ("digit", r"no data called 'digit': did you mean digits\?"),
-        ("Fashion", r"did you mean fashion\?"),
         ("CIFAR-10", r"did you mean cifar10\?"),
         ("photos", r"no such file or folder: 'photos' \(built-in data: digits, fashion, cifar10, scenes, moons, "),
-        ("my/digits", "no such file or folder: 'my/digits'"),
         ("", "no such file or folder: ''"),
         ("two\nlines", r"no such file or folder: 'two\\nlines'"),
         ("nul\0", "no such file or folder"),

@@ -9,7 +9,7 @@ from PIL import Image
 from ancestral import data
 from ancestral.base.errors import InputError
 from ancestral.base.events import finish
-from ancestral.config import Config, DataConfig
+from ancestral.config import Config
 from ancestral.config.data_config import HeldOut
 from ancestral.data.equal_items import first_equal, moved_rows
 from ancestral.declarations import Train
@@ -90,15 +90,6 @@ def test_a_run_records_its_split_and_keeps_it(folder, tmp_path):
         )
         assert (resumed.data.moved, notes) == (saved.data.moved, [])
     assert Config.from_json(config.to_json()) == config
-
-
-def test_the_recorded_split_is_that_of_an_evaluation(folder):
-    whole = data.open(str(folder))
-    moved = finish(moved_rows(whole, 0.1))
-    run = DataConfig(str(folder), validation=0.1, fingerprint=whole.fingerprint, moved=" ".join(map(str, moved)))
-    load = loader(whole.spec, run, run)
-    parts = [load(str(folder), split) for split in ("train", "held out of the run")]
-    assert [part.rows.tolist() for part in parts] == [part.rows.tolist() for part in data.hold_out(whole, 0.1, moved)]
 
 
 def test_an_evaluation_names_copies_on_both_sides_or_leaves_them_out(folder):

@@ -132,7 +132,6 @@ def test_further_arrays_of_a_file_are_conditions_if_they_are_named(tmp_path):
         ((IMAGES, {"a": ANGLES}), "age", "its columns are a"),
         ((IMAGES, {"a": ANGLES[:5]}), None, "has 5 rows, and the data have 12 items"),
         ((IMAGES, {"a": ANGLES / 0}), None, "infinity"),
-        ((IMAGES, {"a": torch.ones(N)}), None, "one value in all items"),
         ((IMAGES, {"a": torch.full((N,), 0.1)}), None, "one value in all items"),
         ((IMAGES, {"a": torch.tensor([[0.1, i] for i in range(N)])}), None, "one value in all items"),
         ((IMAGES, {"a": ["dark"] * N}), None, "one value in all items"),

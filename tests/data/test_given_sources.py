@@ -130,7 +130,6 @@ def test_whole_numbers_of_a_table_may_be_the_class_and_others_not(tmp_path):
         (["00.png,1", "99.png,2"], "file_name,height", "1 row for files that do not exist (99.png): correct"),
         (["00.png,1", "01.png,2", "./00.png,2"], "file_name,height", "several rows for 1 file (00.png)"),
         (["00.png,1", "01.png,nan"], "file_name,height", "not finite in 1 row (nan of 01.png)"),
-        (["00.png,1", "01.png,-Inf"], "file_name,height", "not finite in 1 row (-Inf of 01.png)"),
         (["00.png,1", "01.png,2", "02.png,NA"], "file_name,height", "holds numbers, and text in 1 row (NA of 02.png)"),
         (["00.png,1,2"], "file_name,height", "has 3 fields in line 2, and 2 columns"),
         (["00.png,1,2"], "file_name,height,height", "several columns height"),
@@ -166,7 +165,6 @@ def test_a_table_that_does_not_fit_is_refused_in_one_line(tmp_path, rows, header
         ('{"file_name": 3, "height": 1}', "no file_name in row 1"),
         ('{"file_name": "00.png", "height": {"a": 1}}', "several kinds or lengths"),
         ('{"file_name": "00.png", "height": [1, 2]}\n{"file_name": "01.png", "height": [1]}', "several kinds"),
-        ('{"file_name": "00.png", "height": ["a", 1]}', "several kinds"),
     ],
 )
 def test_a_table_of_json_that_does_not_fit_is_refused_in_one_line(tmp_path, text, says):
@@ -398,7 +396,6 @@ def test_items_that_do_not_fit_are_refused_in_one_line(change, says):
         ({"a": np.array([{}] * N, dtype=object)}, "several kinds"),
         ({"a": np.array([1, "b"] * (N // 2), dtype=object)}, "several kinds"),
         ({"a": np.array([b"x"] * N)}, "cannot be used"),
-        ({"a": np.zeros((N, 2), dtype=complex)}, "cannot be used"),
         ({3: np.zeros(N)}, "names of conditions are texts"),
         ({"label": np.linspace(0, 1, N)}, "label is the name of classes"),
         ({"label": torch.arange(N) - 2}, "would be classes"),

@@ -15,6 +15,7 @@ from ancestral.base.options import in_python, spell
 from ancestral.conditions import Classes, Words
 from ancestral.data.texts import LONGEST_CAPTION, MOST_CAPTIONS, TextColumn
 from file_contents import image_bytes, write_images, write_tar
+from test_given import Listed
 
 N = 24
 IMAGES = torch.randint(0, 256, (N, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -209,17 +210,6 @@ def test_text_of_every_source_is_the_same_words(tmp_path, monkeypatch):
     of_arrays = data.open(tmp_path / "a.npz", given=("caption", "all"))
     assert torch.equal(of_arrays.conditions["caption"], whole.conditions["caption"])
     assert texts(of_arrays, "all") == [several[1]] * N
-
-
-class Listed(torch.utils.data.Dataset):
-    def __init__(self, items):
-        self.items = items
-
-    def __len__(self):
-        return len(self.items)
-
-    def __getitem__(self, row):
-        return self.items[row]
 
 
 def test_what_is_left_out_of_long_and_many_captions_is_said():

@@ -133,12 +133,6 @@ def test_balanced_classes_are_equally_often_in_any_stretch_and_so_are_the_items_
     assert all(torch.equal(batch.labels, labels[batch.indices]) for batch in whole)
 
 
-def test_data_without_classes_cannot_be_balanced():
-    points = data.load("moons")
-    with pytest.raises(InputError, match="moons has no classes to balance: leave balance=True out"):
-        Loader(points, seed=0, batch_size=BATCH, positions=range(BATCH), balance=True)
-
-
 @pytest.mark.long
 def test_workers_that_are_spawned(folder, monkeypatch):
     lazy = data.open(str(folder), memory=0)

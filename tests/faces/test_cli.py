@@ -1,7 +1,6 @@
 """The command line as a user meets it: what it writes and what it says."""
 
 import csv
-import errno
 import os
 import signal
 import subprocess
@@ -15,7 +14,6 @@ import torch
 from PIL import Image
 
 import ancestral
-from ancestral.base import storage
 from ancestral.base.errors import install_command
 from ancestral.declarations import Train
 from ancestral.faces import command as cli
@@ -141,14 +139,6 @@ def test_sample_writes_each_kind(capsys, tiny_run, tmp_path):
             assert np.array_equal(np.asarray(image), arrays["images"][3, 0])
 
 
-def test_gif_and_film_may_stand_alone_or_with_a_path(run, tiny_run, tmp_path):
-    options = ("-n", 2, "--steps", 3, "--seed", 7, "--out", tmp_path / "g.png")
-    text = run("sample", "--gif", "--film", tmp_path / "f.png", tiny_run.path, *options)
-    gif = tiny_run.path / "samples" / "seed7-steps3.gif"
-    assert text.splitlines() == [str(path) for path in (tmp_path / "g.png", gif, tmp_path / "f.png")]
-    assert all(Path(line).is_file() for line in text.splitlines())
-
-
 def test_captions_can_be_left_off(run, tmp_path):
     untrained(shape=(1, 8, 8), classes=("cats", "dogs")).save(tmp_path / "run" / "model.safetensors")
     heights = {}
@@ -261,14 +251,6 @@ def test_paths_are_shown_as_they_are_and_quoted_in_commands(capsys, tmp_path):
     assert "[old]" in call(capsys, "info", out)[1]
 
 
-def test_other_settings_are_other_files(capsys, tiny_run):
-    names = [
-        call(capsys, "sample", tiny_run.path, "-n", 1, "--steps", 2, *more)[1]
-        for more in ([], ["--guidance", "2"], ["--label", "vertical"], ["--sampler", "ddpm"])
-    ]
-    assert len(set(names)) == 4
-
-
 def test_a_truncated_training_state_gives_way_to_an_older_one(capsys, tmp_path, refused):
     run = tmp_path / "run"
     argv = ("train", "points", "--batch-size", "4", "--width", "16", "--out", run)
@@ -284,20 +266,6 @@ def test_a_truncated_training_state_gives_way_to_an_older_one(capsys, tmp_path, 
     before = {path: path.read_bytes() for path in states.values()}
     assert "no other is left" in refused(*argv, "--resume", "--steps", 4)
     assert {path: path.read_bytes() for path in before} == before
-
-
-def test_a_full_disk_ends_in_one_line_and_the_last_checkpoint_loads(capsys, tmp_path, monkeypatch, refused):
-    out = tmp_path / "run"
-    assert call(capsys, "train", "points", "--steps", "2", "--batch-size", "4", "--out", out)[0] == 0
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(storage.os, "fsync", full)
-    assert "No space left on device" in refused("train", "points", "--steps", "4", "--resume", "--out", out)
-    monkeypatch.undo()
-    assert ancestral.load(out).step == 2
-    assert call(capsys, "train", "points", "--steps", "4", "--resume", "--out", out)[0] == 0
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])

@@ -87,6 +87,18 @@ class Page:
         self.tab.click("#run")
         return self.finished()
 
+    def open_picture(self, file):
+        """Open a picture, and wait until its settings are those of the page."""
+        self.tab.set_input_files("#open-file", file)
+        self.wait("() => document.querySelector('#status').textContent.includes('settings of the picture')")
+
+    def give_images(self, folder, **images):
+        """Give the images of conditions as files, and wait until they are shown."""
+        for name, pixels in images.items():
+            PillowImage.fromarray(pixels).save(folder / f"{name}.png")
+            self.tab.set_input_files(f"[aria-label='Image {name}']", folder / f"{name}.png")
+            self.wait(f"() => document.querySelector('[aria-label=\"The image {name}\"]')")
+
     def recipe(self):
         return self.tab.evaluate("() => AncestralPage.current().recipe")
 
@@ -227,10 +239,7 @@ def test_conditions(open_page, tmp_path, shape):
     low, hint = rng.integers(0, 256, (4, 3), dtype=np.uint8), rng.integers(0, 256, (9, 10, 4), dtype=np.uint8)
     hint[..., 3] = rng.choice([0, 255], (9, 10))
     hint[hint[..., 3] == 0] = 0  # a canvas does not keep what is transparent
-    for name, pixels in (("low", low), ("hint", hint)):
-        PillowImage.fromarray(pixels).save(tmp_path / f"{name}.png")
-        page.tab.set_input_files(f"[aria-label='Image {name}']", tmp_path / f"{name}.png")
-        page.wait(f"() => document.querySelector('[aria-label=\"The image {name}\"]')")
+    page.give_images(tmp_path, low=low, hint=hint)
     for label, number in (("angle, value", 44.5), ("two, x", -0.5), ("two, y", 3)):
         page.tab.fill(f"[aria-label='{label}, as a number']", str(number))
     actual = page.sample(n=4, steps=6, guidance=1.5, **{"given kind": 1})
@@ -304,8 +313,7 @@ def test_words(open_page, run, tmp_path, transformer):
     assert texts(tmp_path / "python.png")["ancestral"]["given"]["caption"] == ["A Red cube"]
     other = open_page(load(path))
     other.finished()
-    other.tab.set_input_files("#open-file", tmp_path / "python.png")
-    other.wait("() => document.querySelector('#status').textContent.includes('settings of the picture')")
+    other.open_picture(tmp_path / "python.png")
     torch.testing.assert_close(other.sample(), actual, rtol=0, atol=1e-4)
     assert other.tab.get_by_label("caption", exact=True).input_value() == "A Red cube"
     assert other.tab.get_by_label("avoid caption", exact=True).input_value() == "blue"
@@ -329,8 +337,7 @@ def test_texts_are_an_axis(open_page, run, tmp_path):
     run("sample", path, "--like", picture, "--out", tmp_path / "python.png")
     assert texts(tmp_path / "python.png")["ancestral"]["sweep"] == {"caption": lines}
     page.tab.select_option("[name=axis]", "")
-    page.tab.set_input_files("#open-file", tmp_path / "python.png")
-    page.wait("() => document.querySelector('#status').textContent.includes('settings of the picture')")
+    page.open_picture(tmp_path / "python.png")
     torch.testing.assert_close(page.sample(), actual, rtol=0, atol=1e-4)
 
 
@@ -455,8 +462,7 @@ def test_an_axis_is_a_sweep_of_python(open_page, run, tmp_path, axis):
     assert texts(tmp_path / "python.png")["ancestral"]["sweep"].keys() == {axis}
     other = open_page(load(path))
     other.finished()
-    other.tab.set_input_files("#open-file", tmp_path / "python.png")
-    other.wait("() => document.querySelector('#status').textContent.includes('settings of the picture')")
+    other.open_picture(tmp_path / "python.png")
     torch.testing.assert_close(other.sample(), actual, rtol=0, atol=1e-4)
 
 
@@ -474,10 +480,7 @@ def test_one_sample_with_conditions_is_made_again(open_page, run, tmp_path):
     rng = np.random.default_rng(0)
     low, hint = rng.integers(0, 256, (4, 3), dtype=np.uint8), rng.integers(1, 256, (8, 8, 4), dtype=np.uint8)
     hint[..., 3] = rng.choice([0, 255], (8, 8))
-    for name, pixels in (("low", low), ("hint", hint)):
-        PillowImage.fromarray(pixels).save(tmp_path / f"{name}.png")
-        page.tab.set_input_files(f"[aria-label='Image {name}']", tmp_path / f"{name}.png")
-        page.wait(f"() => document.querySelector('[aria-label=\"The image {name}\"]')")
+    page.give_images(tmp_path, low=low, hint=hint)
     first = page.sample(n=1, steps=6, guidance=1.5, **{"given kind": 1})
     (picture := tmp_path / "picture.png").write_bytes(download(page).read_bytes())
 
@@ -489,8 +492,7 @@ def test_one_sample_with_conditions_is_made_again(open_page, run, tmp_path):
 
     other = open_page(load(path))
     other.finished()
-    other.tab.set_input_files("#open-file", picture)
-    other.wait("() => document.querySelector('#status').textContent.includes('settings of the picture')")
+    other.open_picture(picture)
     assert torch.equal(other.sample(), first)
 
 
@@ -572,8 +574,7 @@ def test_settings_of_python_beyond_the_controls(open_page, saved, guidance):
     page.sample(n=4, steps=3)
     recipe = {**page.recipe(), "guidance": guidance, "label": ["c", "a", "c"]}
     file = {"name": "python.png", "mimeType": "image/png", "buffer": png({**recipe, "later": None})}
-    page.tab.set_input_files("#open-file", file)
-    page.wait("() => document.querySelector('#status').textContent.includes('settings of the picture')")
+    page.open_picture(file)
     actual = page.sample()
     assert page.recipe() == recipe
     options = {"guidance": guidance, "label": ["c", "a", "c"], "decode": False}

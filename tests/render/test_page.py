@@ -13,15 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ancestral.base import storage
 from ancestral.config import presets
 from ancestral.render.html_report import GRIDS_SHOWN, DataFacts, RunFacts, write_report
 from ancestral.render.plots import CHART_HEIGHT, CHART_WIDTH, TOP, svg_plot
-from ancestral.training import RunFolder, Trainer
+from ancestral.training import Trainer
 from ancestral.use_cases.training import training_previews
 from ancestral.use_cases.training.run_report import RunReport
 from test_training import progress
-from tiny_models import stripes, tiny_config
+from tiny_models import begun, stripes, tiny_config
 
 VOID = {"meta", "img", "br", "line", "path", "circle", "link"}
 
@@ -79,12 +78,6 @@ def read(path, training=False):
 def about(**changes):
     facts = DataFacts("stripes", {"items": "40 of 1x8x8"}, {"a": 30, "b": 10})
     return dataclasses.replace(RunFacts(6, 6, "A net.", 100.0, 1234, facts, {"Python": "3"}), **changes)
-
-
-def begun(path, config=None):
-    folder = RunFolder(path)
-    folder.begin(config or tiny_config())
-    return folder
 
 
 # -- contents ---------------------------------------------------------------------------------------------------------
@@ -276,30 +269,6 @@ def test_other_data_have_pages_too(tmp_path, run, quick, shape):
     page = read(out / "report.html")
     assert len(page.pictures) == 3
     assert f"12 of {'x'.join(map(str, shape))}" in page.text
-
-
-def test_a_full_disk_costs_the_page_and_not_the_training(tmp_path, run, quick, monkeypatch):
-    write, atomic = storage.write_text, storage.atomic
-
-    def full(path, text):
-        if path.name == "report.html":
-            raise OSError(28, "No space left on device")
-        write(path, text)
-
-    def no_pictures(path):
-        if path.suffix == ".png":
-            raise OSError(28, "No space left on device")
-        return atomic(path)
-
-    monkeypatch.setattr(storage, "write_text", full)
-    monkeypatch.setattr("ancestral.render.writers.atomic", no_pictures)
-    out = tmp_path / "run"
-    options = ["--batch-size", "4", "--width", "16", "--trackers", "none", "--steps", "4", "--sample-every", "1"]
-    text = run("train", "points", *options, "--out", out)
-    assert text.count("could not write the report") == 1
-    assert "Trained 4 steps" in text
-    assert "Now try:  ancestral sample" in text
-    assert not (out / "report.html").exists()
 
 
 def test_a_page_refreshes_itself_while_the_run_trains(tmp_path, monkeypatch):

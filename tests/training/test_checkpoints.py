@@ -1,6 +1,7 @@
 """Checkpoints: whole or not there, read back before an older one goes, and the newest whole one is found."""
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -37,12 +38,18 @@ def test_what_is_saved_comes_back(tmp_path):
     assert wrong == []
     assert (newest.step, newest.numbers) == (7, {"loss": 0.1 + 0.2})  # JSON keeps every bit of a float
     assert torch.equal(newest.tensors["w"], torch.arange(10) + 7)
+    manifest = json.loads((checkpoints.path(7) / MANIFEST).read_text())
+    content = (checkpoints.path(7) / TENSORS).read_bytes()
+    assert manifest["sha256"][TENSORS] == hashlib.sha256(content).hexdigest()  # which a user can check
 
 
-def test_the_newest_stay_and_those_of_every_nth_step(tmp_path):
+def test_the_newest_stay_and_those_of_every_nth_step_until_training_goes_back(tmp_path):
     assert saved(tmp_path / "a", 10, 20, 30, 40, 50).steps() == [40, 50]
     assert saved(tmp_path / "b", 10, 20, 30, 40, 50, keep=1).steps() == [50]
-    assert saved(tmp_path / "c", 10, 20, 30, 40, 50, keep=1, every=20).steps() == [20, 40, 50]
+    checkpoints = saved(tmp_path / "c", 10, 20, 30, 40, 50, keep=1, every=20)
+    assert checkpoints.steps() == [20, 40, 50]
+    checkpoints.forget(20)
+    assert checkpoints.steps() == [20]
 
 
 @pytest.mark.parametrize("harm", ["cut", "flipped", "gone", "manifest", "no facts", "no manifest", "empty"])
@@ -146,26 +153,12 @@ def test_the_model_is_written_when_the_checkpoint_is_safe(tmp_path):
     assert steps == [5]
 
 
-def test_training_that_went_back_forgets_what_came_after(tmp_path):
-    checkpoints = saved(tmp_path, 1, 2, 3, keep=9)
-    checkpoints.forget(1)
-    assert checkpoints.steps() == [1]
-
-
 def test_only_good_ones_are_gone_back_to(tmp_path):
     checkpoints = Checkpoints(tmp_path, keep=9)
     for step in (1, 2, 3):
         checkpoints.save(checkpoint(step, bad=step % 2))
     checkpoints.wait()
     assert checkpoints.newest(lambda facts: facts["bad"] == 0)[0].step == 2
-
-
-def test_a_manifest_holds_the_hash_that_a_user_can_check(tmp_path):
-    import hashlib
-
-    checkpoints = saved(tmp_path, 4)
-    manifest = json.loads((checkpoints.path(4) / MANIFEST).read_text())
-    assert manifest["sha256"][TENSORS] == hashlib.sha256((checkpoints.path(4) / TENSORS).read_bytes()).hexdigest()
 
 
 def test_a_folder_whose_name_is_no_utf_8_is_refused(tmp_path):

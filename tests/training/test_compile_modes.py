@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from ancestral import config as configs
-from ancestral.base.errors import InputError
 from ancestral.training import Trainer
 from tiny_models import stripes, tiny_config
 
@@ -46,19 +45,6 @@ def test_a_config_holds_the_mode(value, graphs):
     assert (again.runtime.compile, again.runtime.cuda_graphs) == (value, graphs)
     assert again.identity() == tiny_config().identity()
     assert tiny_config().with_settings(compile=value).runtime.compile == value
-
-
-@pytest.mark.parametrize(
-    ("runtime", "text"),
-    [
-        ({"compile": "max-autotune", "shard": True}, "leave shard=True out, or give compile=True"),
-        ({"compile": "max-autotune", "checkpointing": True}, "or compile='max-autotune'"),
-    ],
-)
-def test_what_cuda_graphs_cannot_have(runtime, text):
-    with pytest.raises(InputError) as error:
-        with_runtime(**runtime).check()
-    assert text in str(error.value)
 
 
 def test_fewer_items_than_a_step_has_are_not_compiled_for(monkeypatch):

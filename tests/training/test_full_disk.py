@@ -14,7 +14,7 @@ from ancestral.base.errors import InputError
 from ancestral.training import Checkpoints, RunFolder, Trainer
 from ancestral.use_cases.training.settling import disk_warning
 from test_training import assert_same_state
-from tiny_models import stripes, tiny_config, wait_for_saves
+from tiny_models import begun, stripes, tiny_config, wait_for_saves
 
 STEPS = 40
 TRAIN = [sys.executable, "-m", "ancestral", "train", "points", "--steps", str(STEPS), "--batch-size", "8"]
@@ -73,11 +73,10 @@ def test_a_disk_without_room_for_a_checkpoint_is_refused(tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO], ids=errno.errorcode.get)
 def test_a_save_that_fails_leaves_what_was_there(tmp_path, monkeypatch, number):
-    """Training goes on, says so once, and saves again at the next time; nothing is half-written."""
-    config = tiny_config(steps=10, save_every=2)
+    """Training goes on, says so once until a save succeeds, and saves again; nothing is half-written."""
+    config = tiny_config(steps=14, save_every=2)
     config = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, snapshots=0))
-    folder, trainer, notes = RunFolder(tmp_path / "run"), Trainer(config, stripes(), "cpu"), []
-    folder.begin(config)
+    folder, trainer, notes = begun(tmp_path / "run", config), Trainer(config, stripes(), "cpu"), []
 
     def fail(handle):
         raise OSError(number, os.strerror(number))
@@ -85,22 +84,24 @@ def test_a_save_that_fails_leaves_what_was_there(tmp_path, monkeypatch, number):
     for progress in trainer.run(folder):
         notes += [(progress.step, note) for note in progress.notes]
         wait_for_saves()
-        if progress.step == 3:
+        if progress.step in (3, 9):
             monkeypatch.setattr(os, "fsync", fail)  # once the bytes are written
         elif progress.step == 7:
             assert (Checkpoints(folder.checkpoints).newest()[0].step, folder.model_step()) == (2, 2)
             assert not list(folder.path.rglob(".*"))
             monkeypatch.undo()
-    ((step, line),) = notes
-    assert step == 5
-    assert line.startswith(f"could not write {folder.checkpoints}")
-    assert f"{os.strerror(number)}; {storage.REMEDIES[number]}" in line
-    assert "; training goes on, and saves again" in line
-    assert Checkpoints(folder.checkpoints).steps() == [8, 10]
+        elif progress.step == 11:
+            monkeypatch.undo()
+    assert [step for step, _ in notes] == [5, 11]
+    for _, line in notes:
+        assert line.startswith(f"could not write {folder.checkpoints}")
+        assert f"{os.strerror(number)}; {storage.REMEDIES[number]}" in line
+        assert "; training goes on, and saves again" in line
+    assert Checkpoints(folder.checkpoints).steps() == [12, 14]
     plain = Trainer(config, stripes(), "cpu")
     list(plain.run())
     assert_same_state(plain, trainer)
-    assert ancestral.load(folder.path, "cpu").step == 10
+    assert ancestral.load(folder.path, "cpu").step == 14
 
 
 def test_a_last_save_that_fails_ends_the_command_with_one_line(tmp_path, refused, monkeypatch):

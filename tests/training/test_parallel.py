@@ -22,7 +22,7 @@ from ancestral.config import TransformerConfig
 from ancestral.model import CustomParts
 from ancestral.training import Checkpoints, RunFolder, Snapshots, Trainer
 from ancestral.use_cases.training.training_previews import sample_preview
-from tiny_models import LearnedWeights, conditional_stripes, stripes, tiny_config, together
+from tiny_models import LearnedWeights, begun, conditional_stripes, stripes, tiny_config, together
 
 STEPS = 12
 TOLERANCE = 1e-5
@@ -59,6 +59,16 @@ def state(folder, step=STEPS):
     return newest
 
 
+def advanced(trainer, folder, steps):
+    """The checkpoint of a trainer that takes further steps."""
+    if not folder.holds_run():
+        folder.begin(trainer.config)
+    for _ in range(steps):
+        trainer.advance()
+    trainer.save(folder)
+    return state(folder.path, trainer.step)
+
+
 def assert_close(one, other):
     assert one.tensors.keys() == other.tensors.keys()
     for name, tensor in one.tensors.items():
@@ -69,8 +79,7 @@ def assert_close(one, other):
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     """The training by one process, and what it draws at its end."""
-    folder = RunFolder(tmp_path_factory.mktemp("alone") / "run")
-    folder.begin(config())
+    folder = begun(tmp_path_factory.mktemp("alone") / "run", config())
     trainer = Trainer(config(), stripes(), "cpu")
     list(trainer.run(folder))
     return folder.path, finish(sample_preview(trainer, 5, 4)).samples
@@ -128,8 +137,7 @@ def test_what_two_began_one_goes_on_with(tmp_path, alone, pair):
 
 @pytest.mark.slow
 def test_what_one_began_two_share_out(tmp_path, alone):
-    folder = RunFolder(tmp_path / "run")
-    folder.begin(config())
+    folder = begun(tmp_path / "run", config())
     for progress in Trainer(config(), stripes(), "cpu").run(folder):
         if progress.step == 8:
             break
@@ -140,45 +148,25 @@ def test_what_one_began_two_share_out(tmp_path, alone):
 @pytest.mark.slow
 @pytest.mark.parametrize("shard", [False, True], ids=["ddp", "fsdp"])
 def test_a_transformer_is_trained_alike_too(tmp_path, shard):
-    folder = RunFolder(tmp_path / "one")
-    folder.begin(config(net="transformer"))
     trainer = Trainer(config(net="transformer"), stripes(), "cpu")
-    for _ in range(8):
-        trainer.advance()
-    trainer.save(folder)
     processes(tmp_path / "two", shard=shard, steps=8, net="transformer")
-    assert_close(state(folder.path, 8), state(tmp_path / "two", 8))
+    assert_close(advanced(trainer, RunFolder(tmp_path / "one"), 8), state(tmp_path / "two", 8))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("shard", [False, True], ids=["ddp", "fsdp"])
 def test_muon_steps_alike_too(tmp_path, shard):
     """Few steps, since orthogonalising amplifies rounding errors where a gradient is nearly 0."""
-    folder, settings = RunFolder(tmp_path / "one"), config(optimiser="muon")
-    folder.begin(settings)
-    trainer = Trainer(settings, stripes(), "cpu")
-    for _ in range(4):
-        trainer.advance()
-    trainer.save(folder)
-    processes(tmp_path / "two", shard=shard, steps=4, optimiser="muon")
-    assert_close(state(folder.path, 4), state(tmp_path / "two", 4))
-    if shard:  # and the moments are taken up again
-        processes(tmp_path / "two", shard=shard, steps=6, optimiser="muon")
-        for _ in range(2):
-            trainer.advance()
-        trainer.save(folder)
-        assert_close(state(folder.path, 6), state(tmp_path / "two", 6))
+    folder, trainer = RunFolder(tmp_path / "one"), Trainer(config(optimiser="muon"), stripes(), "cpu")
+    for steps in (4, 6) if shard else (4,):  # the moments are taken up again
+        processes(tmp_path / "two", shard=shard, steps=steps, optimiser="muon")
+        assert_close(advanced(trainer, folder, steps - trainer.step), state(tmp_path / "two", steps))
 
 
 @pytest.mark.long
 def test_importance_learns_from_the_losses_of_all(tmp_path, pairs):
-    folder = RunFolder(tmp_path / "one")
-    folder.begin(config(times="importance"))
     trainer = Trainer(config(times="importance"), stripes(), "cpu")
-    for _ in range(5):
-        trainer.advance()
-    trainer.save(folder)
-    one, two = state(folder.path, 5), state(pairs / "importance", 5)
+    one, two = advanced(trainer, RunFolder(tmp_path / "one"), 5), state(pairs / "importance", 5)
     assert one.tensors["times.counts"].sum() == 5 * 32
     assert torch.equal(one.tensors["times.counts"], two.tensors["times.counts"])
     assert torch.allclose(one.tensors["times.history"], two.tensors["times.history"], atol=1e-5)
@@ -187,14 +175,9 @@ def test_importance_learns_from_the_losses_of_all(tmp_path, pairs):
 @pytest.mark.long
 def test_conditions_of_every_kind_are_those_of_one_process(tmp_path, pairs):
     """Each kind, and a random mask, missing for some items and dropped for others."""
-    folder = RunFolder(tmp_path / "one")
-    folder.begin(config())
     trainer = Trainer(config(), conditional_stripes(), "cpu")
     assert set(map(type, trainer.spec.conditions.values())) == set(typing.get_args(Condition))
-    for _ in range(4):
-        trainer.advance()
-    trainer.save(folder)
-    assert_close(state(folder.path, 4), state(pairs / "conditions", 4))
+    assert_close(advanced(trainer, RunFolder(tmp_path / "one"), 4), state(pairs / "conditions", 4))
 
 
 def own_trainer(settings):
@@ -205,14 +188,9 @@ def own_trainer(settings):
 
 @pytest.mark.long
 def test_learned_loss_weights_are_trained_by_the_losses_of_all(tmp_path, pairs):
-    settings = config(optimiser="custom")
-    folder, trainer = RunFolder(tmp_path / "one"), own_trainer(settings)
-    folder.begin(settings)
+    trainer = own_trainer(config(optimiser="custom"))
     began = trainer.state.objective.u.detach().clone()
-    for _ in range(4):
-        trainer.advance()
-    trainer.save(folder)
-    one, two = state(folder.path, 4), state(pairs / "learned weights", 4)
+    one, two = advanced(trainer, RunFolder(tmp_path / "one"), 4), state(pairs / "learned weights", 4)
     assert_close(one, two)
     assert (one.tensors["objective.u"] - began).abs().max() > 10 * TOLERANCE
     assert one.tensors["objective-adam.momentum_buffer.u"].any()
@@ -221,12 +199,9 @@ def test_learned_loss_weights_are_trained_by_the_losses_of_all(tmp_path, pairs):
 @pytest.mark.slow
 def test_in_bf16_two_processes_differ_from_one_by_its_rounding(tmp_path):
     """What docs/how-to/several-gpus.md says: more than in fp32."""
-    folder = RunFolder(tmp_path / "one")
-    folder.begin(config(precision="bf16"))
     trainer = Trainer(config(precision="bf16"), stripes(), "cpu")
-    list(trainer.run(folder))
     processes(tmp_path / "two", precision="bf16")
-    one, two = state(folder.path).tensors, state(tmp_path / "two").tensors
+    one, two = advanced(trainer, RunFolder(tmp_path / "one"), STEPS).tensors, state(tmp_path / "two").tensors
     apart = max((one[name] - two[name]).abs().max().item() for name in one if name.startswith("net."))
     assert TOLERANCE < apart < 1e-2
 

@@ -13,7 +13,6 @@ import ancestral
 from ancestral import config as configs
 from ancestral import data
 from ancestral.base import storage
-from ancestral.base.errors import InputError
 from ancestral.config import TrainConfig
 from ancestral.model import CustomParts
 from ancestral.training import Checkpoints, RunFolder, Trainer
@@ -21,7 +20,7 @@ from ancestral.training.optimiser import lr_factor
 from ancestral.training.plateau import FEWEST_MEASUREMENTS, Plateau, constant_steps, end_after, student_tail
 from ancestral.training.sample_distance import SampleDistance
 from ancestral.use_cases.training.settling import KernelDistance
-from tiny_models import together
+from tiny_models import same_tensors, together
 
 POINTS = {"width": 16, "blocks": 1, "batch_size": 32, "lr": 0.3, "warmup": 0, "decay": "cosine", "measure_every": 3,
           "plateau_tolerance": 0.2,
@@ -223,9 +222,7 @@ def test_a_run_that_was_killed_ends_at_the_same_plateau_to_the_bit(ended, tmp_pa
         (copy / "config.json").write_text(config.to_json(), encoding="utf-8")
         again = ancestral.train("moons", out=copy, resume=True, steps=200, until="plateau", keep=99, **POINTS)
         assert (again.step, again.plateau) == (result.step, result.plateau)
-        one, two = states(folder).tensors, states(copy).tensors
-        assert one.keys() == two.keys()
-        assert all(torch.equal(value, two[name]) for name, value in one.items())
+        assert same_tensors(states(folder).tensors, states(copy).tensors)
         assert storage.sha256(folder / "best.safetensors") == storage.sha256(copy / "best.safetensors")
         logs = [(place / "distance.csv").read_text(encoding="utf-8") for place in (folder, copy)]
         assert logs[0] == logs[1]
@@ -252,8 +249,7 @@ def test_a_measurement_that_a_stop_interrupted_is_made_when_the_run_goes_on(tmp_
     again = Trainer(base, data.open("moons"), "cpu", CustomParts(metric=KernelDistance))
     assert again.load(folder) == []
     list(again.run(folder))
-    one, two = states(tmp_path / "whole").tensors, states(tmp_path / "run").tensors
-    assert all(torch.equal(value, two[name]) for name, value in one.items())
+    assert same_tensors(states(tmp_path / "whole").tensors, states(tmp_path / "run").tensors)
     assert whole.best.step == folder.best_model().step
 
 
@@ -279,12 +275,6 @@ def test_memorisation_is_a_plateau_too(tmp_path):
     trainer.monitors.validation = type("Named", (), {"memorises": 40})()
     trainer.state.step = 44
     assert trainer.ending_config.train.steps == trainer.last_step == 50
-
-
-def test_a_distillation_has_no_plateau():
-    config = configs.distilled(configs.preset("digits"), "consistency").with_settings(until="plateau")
-    with pytest.raises(InputError, match="stages of a distillation are shares of its steps: leave until out"):
-        config.check()
 
 
 @pytest.mark.long

@@ -12,9 +12,9 @@ from torch.distributed import TCPStore
 import ancestral
 from ancestral.base.errors import InputError
 from ancestral.faces import command
-from ancestral.training import RunFolder, Trainer
+from ancestral.training import Trainer
 from ancestral.training.distributed import agree_on_prefix
-from tiny_models import stripes, tiny_config
+from tiny_models import begun, stripes, tiny_config
 
 SMALL = {"batch_size": 8, "width": 16, "preview_steps": 1, "trackers": ("none",), "progress": False, "threads": 1}
 SOON = datetime.timedelta(seconds=30)
@@ -109,9 +109,9 @@ def test_the_log_of_a_resumed_run_is_that_of_one_left_alone(tmp_path):
 
 def test_a_run_that_is_killed_after_a_checkpoint_has_its_row_in_the_log(tmp_path):
     """The row is written first: a generator that is closed at a step has nothing left to do for it."""
-    folder, config = RunFolder(tmp_path / "run"), tiny_config(steps=6, save_every=3)
+    config = tiny_config(steps=6, save_every=3)
     config = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, log_every=3))
-    folder.begin(config)
+    folder = begun(tmp_path / "run", config)
     next(progress for progress in Trainer(config, stripes(), "cpu").run(folder) if progress.saved)
     assert [row["step"] for row in read_log(folder.log)] == ["3"]
 

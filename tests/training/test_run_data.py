@@ -77,12 +77,6 @@ def test_a_run_goes_on_from_another_folder_and_with_data_at_another_place(tmp_pa
     assert saved(run).data.source == str(tmp_path / "there")
 
 
-def test_a_mistyped_run_is_not_begun_as_another(tmp_path):
-    with pytest.raises(InputError, match=r"there is no run in .*typo to go on with, and nothing says what to begin"):
-        ancestral.train(out=tmp_path / "typo", resume=True)
-    assert not (tmp_path / "typo").exists()
-
-
 def test_other_data_are_refused_with_what_differs(tmp_path):
     first, other, fewer = (images(tmp_path / n, c, s) for n, c, s in (("a", 12, 0), ("b", 12, 1), ("c", 9, 0)))
     run = tmp_path / "run"

@@ -7,7 +7,6 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from torch.utils.tensorboard import SummaryWriter
 
 import ancestral
@@ -18,6 +17,7 @@ from ancestral.training.sample_distance import SampleDistance
 from ancestral.use_cases import model_cards
 from ancestral.use_cases.training import training_messages, training_previews
 from ancestral.use_cases.training.run_report import RunReport
+from tiny_models import same_tensors
 
 TINY = {"steps": 4, "batch_size": 4, "width": 16, "blocks": 1, "sample_every": 2, "measure_every": 4, "snapshots": 2}
 TINY |= {"preview_steps": 1, "trackers": ("tensorboard",), "log_every": 1}
@@ -93,7 +93,7 @@ def test_what_is_made_beside_a_training_may_fail_in_any_way(data, undisturbed, t
     assert called == {name for _, name in parts}
     assert "training goes on" in text.out + text.err
     assert run.step == 4
-    assert all(torch.equal(weights(run)[name], value) for name, value in weights(undisturbed).items())
+    assert same_tensors(weights(run), weights(undisturbed))
 
 
 MATPLOTLIBRC = b"text.usetex: True\nfont.family: no such font\nsavefig.dpi: 7\naxes.facecolor: red\nfont.size: 40\n"

@@ -67,15 +67,11 @@ def test_validation_losses_are_logged_at_their_steps(tmp_path, run):
         assert [point.value for point in scalars[name]] == pytest.approx([float(row[column]) for row in rows], rel=1e-4)
 
 
-def test_no_tracker_is_an_answer(tmp_path, run):
-    run(*TRAIN, "--steps", 2, "--trackers", "none", "--out", tmp_path / "run")
-    assert not (tmp_path / "run" / "tensorboard").exists()
-    assert (tmp_path / "run" / "log.csv").read_text().count("\n") == 2
-
-
-def test_a_run_needs_no_tensorboard(tmp_path, run, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorboard", None)  # as if it were not installed
-    run(*TRAIN, "--steps", 2, "--out", tmp_path / "run")
+@pytest.mark.parametrize("words", [("--trackers", "none"), ()], ids=["not wanted", "not installed"])
+def test_a_run_needs_no_tensorboard(tmp_path, run, monkeypatch, words):
+    if not words:
+        monkeypatch.setitem(sys.modules, "tensorboard", None)
+    run(*TRAIN, "--steps", 2, *words, "--out", tmp_path / "run")
     assert not (tmp_path / "run" / "tensorboard").exists()
     assert (tmp_path / "run" / "log.csv").read_text().count("\n") == 2
     assert (tmp_path / "run" / "report.html").exists()

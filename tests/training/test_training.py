@@ -21,7 +21,7 @@ from ancestral.training import EMA, Checkpoints, Progress, RunFolder, Trainer
 from ancestral.training.distributed import Distributed
 from ancestral.training.gradients import prepare
 from ancestral.training.optimiser import lr_factor, make_optimiser, orthogonalised, set_learning_rate
-from tiny_models import LearnedWeights, stripes, tiny_config
+from tiny_models import LearnedWeights, begun, but_one_long, stripes, tiny_config
 
 
 def run(config, dataset=None, folder=None, steps=None):
@@ -111,15 +111,6 @@ def test_ema_is_the_weighted_mean_of_the_weights():
         decay = min(0.5, (1 + step) / (10 + step))
         average = decay * average + (1 - decay) * step**0.5
         assert ema.weights[0].item() == pytest.approx(average, rel=1e-6)
-
-
-def test_ema_warms_up():
-    """After one step at decay 0.9999 the average is mostly the new weights, not the initial ones."""
-    weight = nn.Parameter(torch.zeros(1))
-    ema = EMA([weight], decay=0.9999)
-    weight.data.fill_(1.0)
-    ema.update([weight], 1)
-    assert ema.weights[0].item() == pytest.approx(1 - 2 / 11)
 
 
 def test_ema_leaves_buffers_alone():
@@ -267,13 +258,13 @@ def test_classes_may_be_left_out():
 # -- the run folder ---------------------------------------------------------------------------------------------------
 
 
-def test_resumed_is_uninterrupted_to_the_last_bit(tmp_path):
+@pytest.mark.parametrize("optimiser", but_one_long(["adam", "muon"]))
+def test_resumed_is_uninterrupted_to_the_last_bit(tmp_path, optimiser):
     """Stopped after 4 of 9 steps, in the middle of a warm-up and of an epoch, with dropout, hidden labels, augmentation
     and balanced classes."""
-    config = with_data(tiny_config(steps=9, warmup=6), augment=0.3, balance=True)
+    config = with_data(tiny_config(steps=9, warmup=6, optimiser=optimiser), augment=0.3, balance=True)
     whole = run(config)
-    folder = RunFolder(tmp_path / "run")
-    folder.begin(config)
+    folder = begun(tmp_path / "run", config)
     first = run(config, folder=folder, steps=4)
     first.save(folder)
     second = Trainer(folder.read_config(), stripes(), "cpu")
@@ -302,15 +293,9 @@ def test_the_run_folder_holds_what_it_says(tiny_run):
 
 
 def test_saves_come_at_their_interval_and_at_the_end(tmp_path):
-    folder = RunFolder(tmp_path / "run")
     config = tiny_config(steps=7, save_every=3)
-    folder.begin(config)
+    folder = begun(tmp_path / "run", config)
     assert [p.step for p in Trainer(config, stripes(), "cpu").run(folder) if p.saved] == [3, 6, 7]
-
-
-def test_a_folder_with_a_run_is_refused(tiny_run):
-    with pytest.raises(InputError, match="resume=True"):
-        tiny_run.begin(tiny_config())
 
 
 def test_state_of_another_network_is_refused(tiny_run, tmp_path):
@@ -321,8 +306,7 @@ def test_state_of_another_network_is_refused(tiny_run, tmp_path):
 
 
 def test_the_log_forgets_what_will_be_written_again(tmp_path):
-    folder = RunFolder(tmp_path / "run")
-    folder.begin(tiny_config())
+    folder = begun(tmp_path / "run")
     for step, loss in ((50, 0.5), (100, 0.5), (150, 0.5)):
         folder.append_log(progress(step, loss))
     folder.trim_log(100)
@@ -339,37 +323,6 @@ def progress(step, loss):
 
 
 # -- precision, data, config ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.long
-def test_half_precision_learns_with_weights_in_float32():
-    config = tiny_config(steps=20, lr=3e-3, precision="bf16")
-    trainer = Trainer(config, stripes(), "cpu")
-    losses = [p.loss for p in trainer.run()]
-    assert losses[-1] < 0.95 * losses[0]
-    assert all(p.dtype == torch.float32 for p in trainer.state.parameters)
-
-
-def test_points_train():
-    config = dataclasses.replace(
-        configs.preset("points"), train=dataclasses.replace(configs.preset("points").train, steps=40, batch_size=64)
-    )
-    trainer = Trainer(config, data.load("moons"), "cpu")
-    losses = [p.loss for p in trainer.run()]
-    assert losses[-1] < 0.95 * losses[0]
-    points = trainer.model().sample(20, steps=5)
-    assert points.shape == (20, 2)
-    assert points.dtype == torch.float32
-    assert points.abs().max() <= 1
-
-
-def test_images_too_small_for_the_network_are_refused():
-    with pytest.raises(InputError, match="too small"):
-        Trainer(
-            dataclasses.replace(tiny_config(), net=configs.preset("digits").net),
-            data.InMemoryDataset(torch.zeros(3, 1, 2, 2, dtype=torch.uint8), None, (), "dots"),
-            "cpu",
-        )
 
 
 def test_orthogonalised_steps():
@@ -661,19 +614,3 @@ class Plain(nn.Module):
 
     def forward(self, x, index):
         return self.layer(x)
-
-
-@pytest.mark.long
-def test_muon_resumes_bit_for_bit(tmp_path):
-    config, folder = tiny_config(steps=6, save_every=3, optimiser="muon"), RunFolder(tmp_path / "run")
-    folder.begin(config)
-    whole = run(config)
-    run(config, folder=folder, steps=3)
-    resumed = Trainer(config, stripes(), "cpu")
-    resumed.load(folder)
-    assert resumed.step == 3
-    list(resumed.run())
-    assert_same_state(whole, resumed)
-    plain = Trainer(tiny_config(steps=6, save_every=3), stripes(), "cpu")
-    list(plain.run())
-    assert not torch.equal(plain.state.parameters[0], whole.state.parameters[0])

@@ -21,7 +21,7 @@ from ancestral.declarations import Train
 from ancestral.model import same_autoencoder
 from ancestral.training.device_data import LatentCache, cache_for
 from ancestral.use_cases.training import train as training
-from tiny_models import together
+from tiny_models import same_tensors, together
 
 SETTINGS = {
     "latent": 4, "latent_width": 8, "latent_channels": 3, "latent_steps": 55, "steps": 3, "batch_size": 4, "width": 8,
@@ -83,17 +83,14 @@ def test_a_run_that_is_killed_in_either_phase_ends_bit_identical(whole, images, 
     shutil.rmtree(out / "autoencoder")  # the model file has a copy
     finish(training.run(training.plan(Train(**options, resume=True))))
     for name in ("autoencoder/model.safetensors", "model.safetensors"):
-        first, second = (storage.read_tensors(f / name)[0] for f in (out, type(out)(whole.folder)))
-        assert first.keys() == second.keys()
-        assert all(torch.equal(first[key], second[key]) for key in first)
+        assert same_tensors(*(storage.read_tensors(f / name)[0] for f in (out, type(out)(whole.folder))))
 
 
 def test_the_autoencoder_of_another_run_is_taken_as_it_is(whole, images, tmp_path):
     own = {name: value for name, value in SETTINGS.items() if not name.startswith("latent")}
     other = ancestral.train("arrays", data=images, out=tmp_path / "other", latent=whole.folder, device="cpu", **own)
     assert other.model.config.latent == whole.model.config.latent
-    weights = (run.model.spec.autoencoder.state_dict() for run in (other, whole))
-    assert all(torch.equal(one, two) for one, two in zip(*(part.values() for part in weights), strict=True))
+    assert same_tensors(*(run.model.spec.autoencoder.state_dict() for run in (other, whole)))
     with pytest.raises(ancestral.InputError, match="has an autoencoder of its own: leave latent_channels=5 out"):
         ancestral.train("arrays", data=images, out=tmp_path / "no", latent=whole.folder, latent_channels=5)
     signals = images[:, :1, 0]

@@ -37,7 +37,7 @@ from ancestral.training.averages import (
     interval,
     length_of,
 )
-from tiny_models import events_of, stripes, tiny_config
+from tiny_models import begun, events_of, same_tensors, stripes, tiny_config
 
 F64 = torch.float64
 
@@ -138,15 +138,6 @@ def test_coefficients_sum_to_one(steps):
         assert factors.sum().item() == pytest.approx(1, abs=1e-11)
 
 
-@pytest.mark.parametrize("k", [0, 1])
-def test_a_stored_length_is_the_stored_average(k):
-    factors, error = coefficients(STEPS, LENGTHS[k])
-    expected = torch.zeros(len(STEPS), 2, dtype=F64)
-    expected[-1, k] = 1
-    torch.testing.assert_close(factors, expected, rtol=0, atol=1e-9)
-    assert error < 1e-6
-
-
 # -- what is reconstructed --------------------------------------------------------------------------------------------
 
 
@@ -193,12 +184,6 @@ def points_config(**train):
     return dataclasses.replace(base, net=net).with_settings(**{"batch_size": 32, "threads": 1, **train})
 
 
-def begin_run(path, config):
-    folder = RunFolder(path)
-    folder.begin(config)
-    return folder
-
-
 def points_trainer(folder, steps):
     """A training on points with 63 snapshots, in the folder of its run."""
     torch.manual_seed(0)
@@ -206,7 +191,7 @@ def points_trainer(folder, steps):
     config = points_config(steps=steps, save_every=steps, snapshots=64)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, fingerprint=dataset.fingerprint))
     trainer = Trainer(config, dataset, "cpu")
-    return trainer, begin_run(folder / "run", trainer.config)
+    return trainer, begun(folder / "run", trainer.config)
 
 
 @pytest.fixture(scope="module")
@@ -299,7 +284,7 @@ def assert_same_files(one, other):
     assert first.keys() == second.keys()
     for name, (tensors, metadata) in first.items():
         assert metadata == second[name][1]
-        assert all(torch.equal(tensor, second[name][0][key]) for key, tensor in tensors.items())
+        assert same_tensors(tensors, second[name][0])
 
 
 CONFIG = dataclasses.replace(tiny_config(steps=12, save_every=5), runtime=configs.RuntimeConfig(snapshots=6))
@@ -307,7 +292,7 @@ CONFIG = dataclasses.replace(tiny_config(steps=12, save_every=5), runtime=config
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    folder = begin_run(tmp_path_factory.mktemp("whole") / "run", CONFIG)
+    folder = begun(tmp_path_factory.mktemp("whole") / "run", CONFIG)
     list(Trainer(CONFIG, stripes(), "cpu").run(folder))
     return folder
 
@@ -316,7 +301,7 @@ def whole(tmp_path_factory):
 @pytest.mark.parametrize("stopped", [3, 7, 9, 11])
 def test_a_resumed_run_has_the_same_snapshots(tmp_path, whole, stopped):
     """Killed without a save, so that snapshots after the checkpoint are there, and one was cut short."""
-    folder = begin_run(tmp_path / "run", CONFIG)
+    folder = begun(tmp_path / "run", CONFIG)
     for progress in Trainer(CONFIG, stripes(), "cpu").run(folder):
         if progress.step == stopped:
             break
@@ -334,7 +319,7 @@ def test_a_resumed_run_has_the_same_snapshots(tmp_path, whole, stopped):
 
 
 def test_a_stopped_run_ends_with_a_snapshot_that_a_resumed_one_removes(tmp_path, whole):
-    folder = begin_run(tmp_path / "run", CONFIG)
+    folder = begun(tmp_path / "run", CONFIG)
     trainer = Trainer(CONFIG, stripes(), "cpu")
     for progress in trainer.run(folder):
         if progress.step == 6:
@@ -368,7 +353,7 @@ def without_losses(trainer):
 
 def test_a_rollback_takes_its_snapshots_back(tmp_path, monkeypatch):
     """Five bad steps in a row, which are skipped, lead back to the last checkpoint; its snapshots stay."""
-    folder, trainer = begin_run(tmp_path / "run", CONFIG), Trainer(CONFIG, stripes(), "cpu")
+    folder, trainer = begun(tmp_path / "run", CONFIG), Trainer(CONFIG, stripes(), "cpu")
     steps = trainer.run(folder)
     while trainer.step < 5:
         next(steps)
@@ -398,7 +383,7 @@ def test_a_skipped_step_counts(monkeypatch):
 def test_a_checkpoint_without_averages_goes_on_without(tmp_path, whole):
     """Of a run that was begun without: an average cannot begin in the middle."""
     without = dataclasses.replace(CONFIG, runtime=configs.RuntimeConfig(snapshots=0))
-    folder = begin_run(tmp_path / "run", without)
+    folder = begun(tmp_path / "run", without)
     for progress in Trainer(without, stripes(), "cpu").run(folder):
         if progress.step == 5:
             break
@@ -475,11 +460,7 @@ def test_the_result_is_a_table_and_json(averaged):
     assert [point.length for point in result.points] == [0.03, 0.06, 0.1]
     assert result.snapshots == 63
     assert result.ema.length == pytest.approx(ema_length(0.999, 250))
-    text = str(result)
-    assert "Averages up to step 250, 60 samples each" in text
-    assert "EMA of training, step 250 (" in text
-    assert f"The best of these lengths is {result.best.length:g}" in text
-    assert f"The average of length {result.best.length:g} is in {result.file}." in text
+    assert f"{result.best.length:g} is in {result.file}" in str(result)
     assert (run / "average" / "average.png").is_file()
 
 
@@ -498,8 +479,6 @@ def test_the_verdict_is_true_of_the_lengths_and_of_the_ema(averaged):
     best, ema, file_line = verdict(-0.3, 0.1, 0.3)
     assert best == "The best of these lengths is 0.03; as good within the error (95 %): 0.06."
     assert "step 250) is better than length 0.03: its FD-pixels is 0.30 ± 0.10 lower" in ema
-    assert "more than the error" in ema
-    assert "no more" not in ema
     assert file_line == f"The average of length 0.03 is in {result.file}."
     best, ema, _ = verdict(0.3, 0.3, 0.4)
     assert best == "The best of these lengths is 0.03; the others are worse."
@@ -531,27 +510,20 @@ def test_most_bounds_the_network_evaluations(averaged, monkeypatch):
     options.pop("progress")
     events = events_of(AverageLengths)(run, **options)
     messages = [spell(event.text, on_command_line) for event in events if isinstance(event, Message)]
-    assert messages[0] == (  # 4 times 60 samples, with 0.4 s each
-        "this takes about 1.6 minutes: lengths and EMA, 60 samples of 4 network evaluations each 1.6 minutes; fewer "
-        "--lengths, --samples or --steps, or --most, are faster"
-    )
+    assert "about 1.6 minutes" in messages[0]  # 4 times 60 samples, with 0.4 s each
+    assert "--most" in messages[0]
     assert [line.partition(": ")[0] for line in messages[1:4]] == ["length 0.03", "length 0.06", "length 0.1"]
     result = AveragingResult.from_json((run.parent / "most" / "average.json").read_text())
     assert "steps=4" in result.sampler
-    assert any(
-        "The floor is of 60 to 440 items, the distances of samples of 60 to 500" in note for note in result.notes
-    )
+    assert any("floor is of 60 to 440 items" in note for note in result.notes)
 
 
 def test_the_command(run, averaged):
     folder, _ = averaged
     text = run("average", folder, "--lengths", 0.05, 0.1, "--samples", 60, "--steps", 4, "--end", 203, "--threads", 1)
-    assert "Averages up to step 200, " in text  # of the last snapshot before it
     assert re.search(rf"replaces the average of length 0\.\d+, step \d+, in {folder / 'average'}", text)
-    assert "EMA of training, step 250 (" in text
     assert f"{folder / 'average' / 'average.png'}" in text
-    model = ancestral.load(folder / "average", "cpu")
-    assert model.step == 200
+    assert ancestral.load(folder / "average", "cpu").step == 200  # of the last snapshot before --end
     assert "chosen after training" in run("info", folder / "average")
     run("sample", folder / "average", "-n", 4, "--steps", 2, "--out", folder / "four.png", "--threads", 1)
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from ancestral.base.errors import InputError
-from ancestral.base.events import State, finish
+from ancestral.base.events import State
 from ancestral.conditions import Image as ImageCondition
 from ancestral.conditions import Vector
 from ancestral.config.request import Request
@@ -54,10 +54,6 @@ def pixels(path):
         return np.asarray(image)
 
 
-def recipe(path):
-    return Request.read(Path(path))
-
-
 # -- trajectories -----------------------------------------------------------------------------------------------------
 
 SAMPLERS = {
@@ -93,16 +89,18 @@ def test_another_seed_draws_other_noise_from_the_state_on(place):
     _, others = drawn(branch="a.png", at=1, seed=7, out="b.png")
     assert torch.equal(others[1][1], states[1][1])
     assert not torch.equal(others[2][1], states[2][1])
-    assert (recipe("b.png").seed, recipe("b.png").parent.seed) == (7, 0)
+    assert (Request.read("b.png").seed, Request.read("b.png").parent.seed) == (7, 0)
+    with pytest.raises(InputError, match="has no effect"):  # the last step draws none
+        drawn(branch="a.png", at=3, seed=5)
 
 
 def test_a_branch_of_a_branch_and_some_of_its_samples(place):
     drawn(n=4, sampler="dpm:steps=5", label=["cat", "dog"], out="a.png")
     drawn(branch="a.png", at=1, label="dog", out="b.png")
     path, states = drawn(branch="b.png", at=3, sampler="ddim", steps=3, index=(0, 2), out="c.png")
-    assert recipe(path).indices == (0, 2)
-    assert recipe(path).label == ("dog",)
-    assert (recipe(path).at, recipe(path).parent.at, recipe(path).parent.parent.at) == (3, 1, None)
+    assert Request.read(path).indices == (0, 2)
+    assert Request.read(path).label == ("dog",)
+    assert (Request.read(path).at, Request.read(path).parent.at, Request.read(path).parent.parent.at) == (3, 1, None)
     _, before = drawn(branch="b.png", at=3, sampler="ddim", steps=3, out="d.png")
     assert torch.allclose(states[3][1].float(), before[3][1][[0, 2]].float(), atol=1)  # in a batch of another size
     again, _ = drawn(like=path, out="again.png")
@@ -133,7 +131,7 @@ def test_conditions_change_and_images_are_given_again(tmp_path, monkeypatch):
     same, _ = drawn(branch="a.png", at=1, given=given, out="same.png")
     assert np.array_equal(pixels(same), pixels("a.png"))
     other, _ = drawn(branch="a.png", at=1, given={**given, "age": 9}, out="b.png")
-    assert (recipe(other).given["age"], recipe(other).parent.given["age"]) == (("9",), ("3",))
+    assert (Request.read(other).given["age"], Request.read(other).parent.given["age"]) == (("9",), ("3",))
     again, _ = drawn(like=other, given=given, out="again.png")
     assert Path(again).read_bytes() == Path(other).read_bytes()
 
@@ -143,7 +141,7 @@ def test_labels_stay_in_turn_beside_a_condition_that_is_given_later(tmp_path, mo
     untrained((1, 8, 8), ("cat", "dog"), conditions={"age": Vector((5.0,), (2.0,))}).save(Path(MODEL))
     drawn(n=2, steps=2, out="a.png")
     drawn(branch="a.png", at=1, given={"age": 3}, out="b.png")
-    assert recipe("b.png").label == ("cat", "dog")
+    assert Request.read("b.png").label == ("cat", "dog")
 
 
 # -- what is refused --------------------------------------------------------------------------------------------------
@@ -158,7 +156,7 @@ def pictures(tmp_path_factory, saved_model):
         patch.chdir(folder)
         drawn(n=2, steps=3, out="a.png")
         drawn(branch="a.png", at=1, label="dog", out="branch.png")
-        saved = recipe("a.png")
+        saved = Request.read("a.png")
         changes = {"grid": {"step": 5, "model": ""}, "cascade": {"then": {"1": "ddim"}}, "foreign": {"model": "00"}}
         for name, change in changes.items():
             write(name, {**vars(saved), **change})
@@ -197,10 +195,3 @@ def test_what_cannot_be_branched_is_refused_in_one_line(refused_in, pictures, wo
 
 def write(name, fields):
     writers.write_picture(Path(f"{name}.png"), Image.new("L", (2, 2)), Request(**fields).to_json())
-
-
-def test_a_seed_has_an_effect_where_the_sampler_draws_noise(place):
-    drawn(n=2, steps=3, out="a.png")
-    finish(sample(MODEL, branch="a.png", at=1, seed=4, eta=1.0, out="b.png"))
-    with pytest.raises(InputError, match="has no effect"):  # the last step draws none
-        drawn(branch="b.png", at=2, seed=5)

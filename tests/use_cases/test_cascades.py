@@ -105,7 +105,6 @@ def test_the_recipe_repeats_a_cascade(run, refused, chain):
     ("conditions", "says"),
     [
         ({}, "is not conditioned on an image, so it cannot follow base"),
-        ({"age": AGE}, "is not conditioned on an image"),
         ({"low": Image(1, (0.0, 255.0), (4, 4))}, "conditioned on low, 1x4x4 .* samples of base are 1x8x8"),
         ({"low": Image(3, (0.0, 255.0), (8, 8))}, "conditioned on low, 3x8x8"),
         ({"low": Image(1, (0.0, 65535.0), (8, 8))}, "conditioned on low, 1x8x8 .* from 0 to 255"),

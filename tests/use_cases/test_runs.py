@@ -15,7 +15,7 @@ from ancestral.base import storage
 from ancestral.base.quantities import format_bytes
 from ancestral.results.run_result import CleaningResult, RunList
 from ancestral.training import RunFolder, Trainer
-from tiny_models import stripes, tiny_config
+from tiny_models import begun, stripes, tiny_config
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,7 @@ def trained(tmp_path_factory):
     """A finished run with three checkpoints, the one of step 4 kept on purpose."""
     config = tiny_config(steps=6, save_every=2)
     config = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, keep=3, log_every=1))
-    folder = RunFolder(tmp_path_factory.mktemp("finished") / "run")
-    folder.begin(config)
+    folder = begun(tmp_path_factory.mktemp("finished") / "run", config)
     for progress in Trainer(config, stripes(), "cpu").run(folder):
         folder.append_log(progress)
     return folder

@@ -17,7 +17,6 @@ from ancestral.base.events import Message, State, Work, finish
 from ancestral.config.request import Request
 from ancestral.declarations import Sample
 from ancestral.render import writers
-from ancestral.results.sampling_result import SamplingResult
 from ancestral.training import Snapshots
 from tiny_models import events_of, untrained
 
@@ -37,10 +36,6 @@ def copied(tiny_run, tmp_path, monkeypatch):
         shutil.copy(tiny_run.path / name, folder)
     monkeypatch.chdir(tmp_path)
     return folder
-
-
-def recipe(path):
-    return Request.read(path)
 
 
 def array(path):
@@ -98,11 +93,6 @@ def test_each_column_of_a_grid_has_one_of_several_labels(run, copied):
         assert image.width / image.height == pytest.approx((6 * 10 + 2) / (3 * 10 + 2))  # tiles of 8 pixels and a gap
 
 
-def test_a_run_may_follow_the_values_of_an_option(run, copied):
-    for words in (["-n", 1, "--label", 0, 1, copied], ["--index", 3, copied, *FEW], [*FEW, "--label", 1, copied]):
-        run("sample", "--seed", 1, *words)
-
-
 def test_python_gives_a_sampler_and_files_of_the_kinds_that_are_written(copied):
     instance = finish(sample(copied, 2, sampler=samplers.UniPC(steps=3, clip=1.0), out=copied / "own.npz"))
     named = finish(sample(copied, 2, sampler="unipc:steps=3", out=copied / "named.npz"))
@@ -111,14 +101,6 @@ def test_python_gives_a_sampler_and_files_of_the_kinds_that_are_written(copied):
     for name, path in (("gif", "x.txt"), ("film", "x.gif")):
         with pytest.raises(InputError, match=f"{name} writes .* files, not {path}"):
             sample(copied, 2, steps=2, **{name: path})
-
-
-def test_the_workflow_takes_indices_and_labels(copied):
-    result = finish(sample(copied, index=range(3, 6), label=["vertical", 1], steps=2, out=copied / "x.npz"))
-    assert (result.count, result.index, result.label) == (3, (3, 4, 5), "vertical, horizontal")
-    assert SamplingResult.from_json(result.to_json()) == result
-    assert "index 3 4 5, label vertical, horizontal" in str(result)
-    assert array(copied / "x.npz")[1].tolist() == [1, 0, 1]
 
 
 # -- the recipe -------------------------------------------------------------------------------------------------------
@@ -138,8 +120,8 @@ def test_a_picture_is_repeated_by_its_recipe(run, copied, words):
     run("sample", copied, "-n" if "--index" not in words else "--batch-size", 4, *steps, *words, "--out", "a.png")
     run("sample", copied, "--like", "a.png", "--out", "b.png", "--film", "c.png")
     assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
-    assert recipe("c.png") == recipe("a.png")
-    saved_recipe = recipe("a.png")
+    assert Request.read("c.png") == Request.read("a.png")
+    saved_recipe = Request.read("a.png")
     assert saved_recipe.model == storage.sha256(copied / "model.safetensors")
     assert saved_recipe.version == __version__
     assert "steps=" in saved_recipe.sampler
@@ -148,7 +130,7 @@ def test_a_picture_is_repeated_by_its_recipe(run, copied, words):
 
 def test_single_pictures_have_recipes_of_their_own(run, copied):
     run("sample", copied, *FEW, "--index", 4, 7, "--seed", 3, "--out", "ones")
-    saved_recipe = recipe("ones/000007.png")
+    saved_recipe = Request.read("ones/000007.png")
     assert (saved_recipe.seed, saved_recipe.indices, saved_recipe.label, saved_recipe.single) == (
         3,
         (7,),
@@ -159,7 +141,7 @@ def test_single_pictures_have_recipes_of_their_own(run, copied):
     with Image.open("ones/000007.png") as image, Image.open("again.png") as again:
         assert again.size == (8, 8)
         assert np.abs(np.asarray(image).astype(int) - np.asarray(again)).max() <= 1  # it was in a batch of two
-    assert recipe("again.png") == saved_recipe
+    assert Request.read("again.png") == saved_recipe
 
 
 def test_one_sample_is_its_picture_which_can_be_edited_and_a_grid_on_request(run, copied):
@@ -200,16 +182,9 @@ def test_a_picture_of_another_model_is_refused(run, refused, copied, tmp_path):
 
 def test_a_picture_of_another_version_is_repeated_with_a_word_of_warning(run, copied, tmp_path):
     run("sample", copied, *FEW, "-n", 1, "--out", "a.png")
-    old = dataclasses.replace(recipe("a.png"), version="0.1.9")
+    old = dataclasses.replace(Request.read("a.png"), version="0.1.9")
     writers.write_picture(tmp_path / "old.png", Image.new("L", (2, 2)), old.to_json())
     assert "by ancestral 0.1.9" in run("sample", copied, "--like", "old.png")
-
-
-def test_a_recipe_is_a_table_and_json(run, copied):
-    run("sample", copied, *FEW, "-n", 2, "--out", "a.png")
-    saved_recipe = recipe("a.png")
-    assert "spacing=trailing\nguidance           1.0\n" in str(saved_recipe)
-    assert Request.from_json(saved_recipe.to_json()) == saved_recipe
 
 
 def test_a_model_in_no_file_writes_no_recipe(tmp_path):
@@ -255,7 +230,7 @@ def test_two_commands_at_once_write_two_files(run, copied, monkeypatch):
     (first,) = finish(sample(copied, 2, steps=3, device="cpu")).paths
     (other,) = others
     assert Path(first).name == "seed0-steps3-2.png"
-    assert (recipe(first).n, recipe(other).n) == (2, 3)
+    assert (Request.read(first).n, Request.read(other).n) == (2, 3)
     assert {path.name for path in Path(first).parent.iterdir()} == {"seed0-steps3.png", "seed0-steps3-2.png"}
 
 

@@ -73,40 +73,15 @@ def test_the_recipe_of_a_table_repeats_it(run, model, words):
 
 def test_an_edit_is_swept(run, model):
     words = ["restore", "photo.png", "--operator", "blur:1", "--method", "jfps", "--iterations", 1, "--steps", 3]
-    run(
-        "edit",
-        "m",
-        *words,
-        "--sweep",
-        "noise=0.1,0.4",
-        "--by",
-        "guidance.label=1,2",
-        "--label",
-        "a",
-        "--out",
-        "table.png",
-    )
+    words += ["--label", "a"]
+    run("edit", "m", *words, "--sweep", "noise=0.1,0.4", "--by", "guidance.label=1,2", "--out", "table.png")
     run("edit", "m", "restore", "photo.png", "--like", "table.png", "--out", "again.png")
     assert Path("again.png").read_bytes() == Path("table.png").read_bytes()
     run("edit", "m", "restore", "photo.png", "--like", "table.png", "--out", "cells.npz")
     with np.load("cells.npz") as arrays:
         cells = arrays["images"][0, :, 0]
     for column, noise in enumerate((0.1, 0.4)):
-        run(
-            "edit",
-            "m",
-            *words,
-            "--noise",
-            noise,
-            "--guidance",
-            "label=1",
-            "--label",
-            "a",
-            "-n",
-            1,
-            "--out",
-            f"{column}.png",
-        )
+        run("edit", "m", *words, *f"--noise {noise} --guidance label=1 -n 1 --out {column}.png".split())
         assert np.array_equal(cells[column, 0], pixels(f"{column}.png"))
 
 
@@ -194,17 +169,8 @@ def test_what_a_sweep_decides_is_said(model):
         events = sample("m", out="table.png", **{**FEW, **options})
         return [event.text for event in events if isinstance(event, Message)]
 
-    texts = [event.text for event in sample("m", sweep="label=a", out="t.png", **FEW) if isinstance(event, Message)]
-    assert [text.partition(",")[0] for text in texts] == ["warning: photo.png is no sample"]
     assert lines(sweep="steps=2:5:3", steps=None) == ["steps is rounded to whole numbers: 2, 4, 5"]
     assert len(lines(sweep="weight=100:900:20")) == 9  # each lies beyond the data
-
-
-def test_a_model_in_no_file_has_a_table_without_a_recipe(model):
-    loose = untrained((1, 8, 8), ("a", "b"))
-    finish(sample(loose, sweep="label=a,b", out="table.png", **FEW))
-    with PillowImage.open("table.png") as image:
-        assert "ancestral" not in image.info
 
 
 @pytest.mark.long
