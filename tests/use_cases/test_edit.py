@@ -2,6 +2,8 @@
 
 import errno
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -367,3 +369,28 @@ def test_a_full_disk_leaves_no_half_written_folder(refused, place, monkeypatch):
     assert "could not write" in line
     assert "No space left on device" in line
     assert [path for path in sorted(place.rglob("*")) if path.is_file()] == [path for path in before if path.is_file()]
+
+
+INTERRUPTED = """
+import signal, sys
+from PIL import Image
+from ancestral.faces import command as cli
+
+def interrupted(*args, **options):
+    exec("signal.raise_signal(signal.SIGINT)")
+
+Image.Image.save = interrupted
+cli.main(sys.argv[1:])
+"""
+
+
+@pytest.mark.long
+def test_ctrl_c_leaves_no_half_written_folder(place):
+    words = ["edit", "model.safetensors", "inpaint", "photo.png", "--box", "0,0,2,2", "--steps", "3"]
+    before = [path for path in sorted(place.rglob("*")) if path.is_file()]
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, *words], cwd=place, capture_output=True, text=True, check=False, timeout=100
+    )
+    assert ended.returncode == 130
+    assert ended.stderr == "ancestral: interrupted\n"
+    assert [path for path in sorted(place.rglob("*")) if path.is_file()] == before
