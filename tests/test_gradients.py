@@ -423,6 +423,10 @@ DIFFERENTIABLE = {
     ),
     "objectives.Hybrid.errors": lambda: hybrid(),
     "objectives.Objective.losses": lambda: loss(lambda m, x0: objectives.Denoising(uniform()).losses(m, x0, step=1)[1]),
+    "objectives.Objective.evaluate": lambda: loss(lambda m, x0: evaluated(objectives.Denoising(uniform()), m, x0)),
+    "objectives.EnergyScore.evaluate": lambda: loss(lambda m, x0: evaluated(energy(evaluations=2), m, x0)),
+    "objectives.EnergyScore.errors": lambda: loss(lambda m, x0: energy().losses(m, x0, step=1)[1]),
+    "objectives.EnergyScore.scores": lambda: of(energy().scores, draw(2, *SHAPE), x(1)),
     "objectives.ConsistencyTuning.errors": lambda: errors(
         lambda m: objectives.ConsistencyTuning(objectives.Denoising(uniform()), stages()), torch.tensor([2, 3])
     ),
@@ -540,7 +544,8 @@ NO_GRAPH = {
         objectives.times.StratifiedTimes.unit objectives.times.LogNormalTimes.probabilities
         objectives.times.LogNormalTimes.draw objectives.times.ImportanceTimes.probabilities
         objectives.times.ImportanceTimes.draw objectives.ForwardPass.z randomness.normal_of
-        objectives.times.stratified objectives.distillation.earlier
+        objectives.times.stratified objectives.distillation.earlier objectives.times.AnswerTimes.draw
+        objectives.times.AnswerTimes.nearest objectives.Objective.keys objectives.EnergyScore.keys randomness.derived
         metrics.copies.Copies.near metrics.copies.Copies.copied metrics.baselines.random_items
         metrics.baselines.nearest_items metrics.linear_classifier.LinearClassifier.predict""",
     "state, or a denoiser, objective or setting of another kind": """
@@ -570,6 +575,14 @@ class Called:
 def posterior(method):
     y = draw(1, *SHAPE[1:], seed=4)
     return of_denoiser(lambda m, y: guidance.Posterior(m, y, OWN, 0.3, method, iterations=3), y)
+
+
+def energy(**options):
+    return objectives.EnergyScore(2, (1, 2, 0), noise="input", **options)
+
+
+def evaluated(objective, model, x0):
+    return objective.evaluate(model, x0, T, lambda number: x(20 + (number or 0)).detach(), {}).answer
 
 
 def hybrid():

@@ -61,6 +61,8 @@ class Stream(Enum):
     """Dropout masks."""
     KEYS = "keys"
     """The keys of the noise that a custom network draws while sampling."""
+    ANSWER = "answer"
+    """The keys of the noise by which a network draws its answers in training."""
     NETWORK = "network"
     """The seed of what a custom network draws from PyTorch's generator."""
     LATENT = "latent"

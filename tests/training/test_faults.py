@@ -245,6 +245,52 @@ def test_signals_save_and_end_with_the_command_to_go_on(tmp_path, number, reques
 # -- disks ------------------------------------------------------------------------------------------------------------
 
 
+def no_room_for(steps, monkeypatch):
+    write = Checkpoints.write
+
+    def full(checkpoints, checkpoint):
+        if checkpoint.step in steps:
+            raise OSError(28, "could not write: No space left on device")
+        write(checkpoints, checkpoint)
+
+    monkeypatch.setattr(Checkpoints, "write", full)
+
+
+@pytest.mark.long
+def test_a_save_that_fails_is_reported_and_tried_again(tmp_path, monkeypatch):
+    """No room at some saves: training goes on, others succeed, and only the first failure in a row is reported."""
+    config = tiny_config(steps=18, save_every=3)
+    config = dataclasses.replace(config, runtime=dataclasses.replace(config.runtime, keep=9))
+    folder = begun(tmp_path / "run", config)
+    trainer = Trainer(config, stripes(), "cpu")
+    no_room_for((6, 9, 15), monkeypatch)
+    notes = []
+    for progress in trainer.run(folder):
+        notes += [(progress.step, note) for note in progress.notes]
+        wait_for_saves()
+    assert [step for step, _ in notes] == [7, 16]
+    assert all("No space left on device" in note and "training goes on" in note for _, note in notes)
+    assert Checkpoints(folder.checkpoints).steps() == [3, 12, 18]
+    plain = Trainer(config, stripes(), "cpu")
+    list(plain.run())
+    assert_same_state(plain, trainer)
+
+
+def test_a_last_save_that_fails_is_an_error_and_nothing_is_lost(tmp_path, monkeypatch):
+    config = tiny_config(steps=6, save_every=3)
+    folder = begun(tmp_path / "run", config)
+    no_room_for((6,), monkeypatch)
+    message = r"No space left on device; a resumed run goes on from step 3, and the steps since are lost"
+    with pytest.raises(OSError, match=message):
+        list(Trainer(config, stripes(), "cpu").run(folder))
+    monkeypatch.undo()
+    assert Checkpoints(folder.checkpoints).newest()[0].step == 3
+    resumed = Trainer(config, stripes(), "cpu")
+    resumed.load(folder)
+    list(resumed.run(folder))
+    assert ancestral.load(folder.path, "cpu").step == 6
+
+
 def test_a_last_model_that_cannot_be_written_is_named_by_its_step(tmp_path, monkeypatch):
     config = tiny_config(steps=6, save_every=3)
     folder, write = begun(tmp_path / "run", config), storage.write_tensors

@@ -20,7 +20,7 @@ from ancestral.base.arguments import checked_class, shown
 from ancestral.base.errors import InputError, whole
 from ancestral.nets.build import takes
 from ancestral.objectives.objective import ForwardPass, Objective, TrainableDenoiser
-from ancestral.objectives.times import TimeDistribution
+from ancestral.objectives.times import AnswerTimes
 from ancestral.randomness import Stream
 from ancestral.targets import Denoiser
 
@@ -28,28 +28,6 @@ NOISE_WAYS = ("grid", "vector", "input")
 """Where noise enters a network."""
 SMOOTH = 1e-6
 """What is added to a squared distance below the root, so that it has a gradient at 0."""
-
-
-class AnswerTimes(TimeDistribution):
-    """The times of a sampler of a few steps, T and its fractions, each with the same probability.
-
-    Args:
-        count: The number of times.
-    """
-
-    def __init__(self, count: int) -> None:
-        self.count, self.steps = count, count
-
-    def draw(self, seed: int, step: int, positions: Sequence[int]) -> tuple[Tensor, None]:
-        """See `TimeDistribution.draw`."""
-        return self._times(randomness.integers(0, self.count - 1, seed, Stream.TIME, step, positions)), None
-
-    def nearest(self, t: Tensor) -> Tensor:
-        """Return the nearest of the times to times (B,), int64."""
-        return self._times(((self.steps - t.double()) * self.count / self.steps).round().clamp(max=self.count - 1))
-
-    def _times(self, number: Tensor) -> Tensor:
-        return (self.steps - number.double() * self.steps / self.count).round().long()
 
 
 @checked_class
@@ -153,9 +131,10 @@ class EnergyScore(Objective):
 
     def scores(self, members: Tensor, x0: Tensor) -> Tensor:
         """Compute the score of each item, (B,), of members (m, B, *) in the units of x0 (B, *)."""
-        sides = x0.shape[2:]
+        sides, dtype = x0.shape[2:], torch.promote_types(x0.dtype, torch.float32)
+        members, x0 = members.to(dtype), x0.to(dtype)
         patches = dict.fromkeys(0 if side > 1 and side >= max(sides, default=1) else side for side in self.patches)
-        return torch.stack([self._score(members.float(), x0.float(), side) for side in patches]).mean(0)
+        return torch.stack([self._score(members, x0, side) for side in patches]).mean(0)
 
     def _score(self, members: Tensor, x0: Tensor, side: int) -> Tensor:
         f, x = (in_patches(part, side, x0.ndim - 1) for part in (members, x0))  # (m, B, P, d) and (B, P, d)

@@ -196,7 +196,7 @@ class Objective(ABC):
         if eps is None and self.pairs:
             eps = self.pair(x0, z(None), **condition)
         if "keys" not in condition:
-            condition |= self.keys(denoiser, seed, Stream.DROPOUT, step, indices)
+            condition |= self.keys(denoiser, seed, Stream.ANSWER, step, indices)
         forward = self.evaluate(denoiser, x0, t, z, condition, eps)
         errors = self.errors(replace(forward, averaged=averaged, step=step, z=z))
         if not isinstance(errors, Tensor) or errors.shape != (len(x0),):

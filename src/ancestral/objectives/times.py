@@ -81,6 +81,28 @@ class StratifiedTimes(UniformTimes):
         return stratified(seed, step, positions)
 
 
+class AnswerTimes(TimeDistribution):
+    """The times of a sampler of a few steps, T and its fractions, each with the same probability.
+
+    Args:
+        count: The number of times.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count, self.steps = count, count
+
+    def draw(self, seed: int, step: int, positions: Sequence[int]) -> tuple[Tensor, None]:
+        """See `TimeDistribution.draw`."""
+        return self._times(randomness.integers(0, self.count - 1, seed, Stream.TIME, step, positions)), None
+
+    def nearest(self, t: Tensor) -> Tensor:
+        """Return the nearest of the times to times (B,), int64."""
+        return self._times(((self.steps - t.double()) * self.count / self.steps).round().clamp(max=self.count - 1))
+
+    def _times(self, number: Tensor) -> Tensor:
+        return (self.steps - number.double() * self.steps / self.count).round().long()
+
+
 class LogNormalTimes(TimeDistribution):
     """EDM's distribution: ln σ ~ N(mean, std²) for σ = b/a; of the integer times' noise levels, unless continuous.
 
