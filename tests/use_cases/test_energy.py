@@ -107,6 +107,10 @@ def test_what_cannot_draw_its_noise_refuses_it(run, tmp_path):
     ("objective", "message"),
     [
         ("energy:members=1", "2 to 1024 members"),
+        ("energy:members=0", "2 to 1024 members"),
+        ("energy:members=few", "2 to 1024 members"),
+        ("energy:evaluations=0", "1 to 1024 evaluations"),
+        ("energy:patches=a", "patches are sides"),
         ("energy:member=3", "has no option member"),
         ("energie", "energie"),
     ],

@@ -18,7 +18,6 @@ from ancestral.config.model_config import TransformerConfig as TransformerConfig
 from ancestral.config.model_config import UNetConfig as UNetConfig
 from ancestral.config.presets import METHODS as METHODS
 from ancestral.config.presets import PRESETS as PRESETS
-from ancestral.config.presets import answering as answering
 from ancestral.config.presets import base_config as base_config
 from ancestral.config.presets import command as command
 from ancestral.config.presets import default_preset as default_preset

@@ -187,25 +187,6 @@ PRESETS = Registry(
 )
 
 
-def answering(config: Config, objective: str) -> Config:
-    """Return the config of a run that minimises an objective, by its name with options or without.
-
-    By the energy score a network answers in one evaluation: x̂_0 is a sample, so it is what the network predicts.
-
-    Raises:
-        InputError: If there is no such objective.
-    """
-    train = dataclasses.replace(config.train, objective=objective)
-    if (energy := train.energy) is None:
-        return dataclasses.replace(config, train=train)
-    batch_size = None if train.batch_size is None else max(1, train.batch_size // energy["members"])  # a step as long
-    usual: dict[str, Any] = {"weighting": "simple", "times": "uniform", "continuous": False, "coupling": "independent"}
-    train = dataclasses.replace(train, **usual, batch_size=batch_size, label_dropout=0.0, condition_dropout=0.0)
-    process = dataclasses.replace(config.process, target="x0", clip=False, learned_variance=False)
-    sample = dataclasses.replace(config.sample, sampler=f"consistency:steps={energy['evaluations']}")
-    return dataclasses.replace(config, train=train, process=process, sample=sample)
-
-
 TAUGHT_FROM = 3
 """The first stage of the method "consistency" with steps of the teacher, 1 − σ_r/σ_t = n(σ_t)/16 long: earlier ones are
 too coarse for a step of Heun's method. On two moons 17, 10 and 11 % of the samples of two evaluations lay off the arcs

@@ -25,7 +25,7 @@ from ancestral.base.arguments import (
     short_source,
     shown,
 )
-from ancestral.base.errors import InputError
+from ancestral.base.errors import InputError, whole
 from ancestral.base.fields import Argument, argument, arguments_of, check_ranges, chosen_by_name, hidden
 from ancestral.base.options import option
 from ancestral.base.registries import DistillationName, TimesName, WeightingName
@@ -121,9 +121,18 @@ class TrainConfig:
 
     @property
     def energy(self) -> dict[str, Any] | None:
-        """The options of the energy score that the run minimises; None where it minimises another objective."""
+        """The options of the energy score that the run minimises; None where it minimises another objective.
+
+        Raises InputError for numbers that they cannot have.
+        """
         entry, options = registries.OBJECTIVES.read(self.objective)
-        return {**entry.arguments, **options} if entry.name == "energy" else None
+        if entry.name != "energy":
+            return None
+        energy = {**entry.arguments, **options}
+        for name, least in (("members", 2), ("evaluations", 1)):
+            message = f"an energy score has {least} to 1024 {name}, not {shown(energy[name])}"
+            whole(energy[name], least, 1024, message)
+        return energy
 
     def saves(self, step: int) -> bool:
         """Whether there is a checkpoint of this step, be it the last or not."""
@@ -394,11 +403,15 @@ class Config:
         """Return the config with other values for some settings, each by its own name, whatever its section.
 
         Args:
-            settings: For example steps=200, width=64, schedule="cosine" or sampler="heun".
+            settings: For example steps=200, width=64, schedule="cosine" or sampler="heun". The others are those that
+                suit the objective, where it is another than before.
 
         Raises:
             InputError: If there is no such setting, or it cannot have this value.
         """
+        objective = settings.get("objective", self.train.objective)
+        if objective != self.train.objective:
+            return self.with_objective(objective).with_settings(**settings)
         sections = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in SECTIONS}
         section_of = {f.name: name for name, section in sections.items() for f in dataclasses.fields(section)}
         changes: dict[str, dict[str, Any]] = {}
@@ -416,6 +429,24 @@ class Config:
         return dataclasses.replace(
             self, **{name: dataclasses.replace(sections[name], **values) for name, values in changes.items()}
         )
+
+    def with_objective(self, objective: str) -> "Config":
+        """Return the config with another objective, by its name with options or without, and settings that suit it.
+
+        By the energy score a network answers in one evaluation: x̂_0 is a sample, so it is what the network predicts.
+
+        Raises:
+            InputError: If there is no such objective.
+        """
+        train = dataclasses.replace(self.train, objective=objective)
+        if (energy := train.energy) is None:
+            return dataclasses.replace(self, train=train)
+        size = train.batch_size and max(1, train.batch_size // energy["members"])  # so that a step takes as long
+        usual: dict[str, Any] = {"weighting": "simple", "times": "uniform", "continuous": False}
+        usual |= {"coupling": "independent", "label_dropout": 0.0, "condition_dropout": 0.0, "batch_size": size}
+        process = dataclasses.replace(self.process, target="x0", clip=False, learned_variance=False)
+        sample = dataclasses.replace(self.sample, sampler=f"consistency:steps={energy['evaluations']}")
+        return dataclasses.replace(self, train=dataclasses.replace(train, **usual), process=process, sample=sample)
 
     def with_net(self, kind: object) -> "Config":
         """Return the config with the default settings of another kind of network; None keeps the network.

@@ -64,8 +64,8 @@ class EnergyScore(Objective):
         evaluations: int = 1,
         noise: str = "grid",
     ) -> None:
-        whole(members, 2, 1024, f"an energy score needs 2 to 1024 members, not {members}")
-        whole(evaluations, 1, 1024, f"an energy score is for 1 to 1024 evaluations, not {evaluations}")
+        whole(members, 2, 1024, f"an energy score has 2 to 1024 members, not {members}")
+        whole(evaluations, 1, 1024, f"an energy score has 1 to 1024 evaluations, not {evaluations}")
         if not 0 <= almost_fair <= 1:
             raise InputError(f"almost_fair is a share from 0 to 1, not {almost_fair}")
         if noise not in NOISE_WAYS:

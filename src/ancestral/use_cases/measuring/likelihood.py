@@ -108,10 +108,9 @@ def _choose_items(
         notes.append(f"The data does not fit into memory: {len(dataset):,} evenly chosen items stand for all.")
     if entry.data_config is not None and name == entry.data_config.source and split == "train":
         notes.append("These are training data, whose likelihood is too good if the model has memorised them.")
-    if entry.model.config.distil.method:
-        notes.append(
-            "The model was distilled: its x̂_0 is a sample, not the mean of x_0 given x_t that the bound is of."
-        )
+    if entry.model.config.distil.method or entry.model.config.train.energy is not None:
+        cause = "was distilled" if entry.model.config.distil.method else "answers in one evaluation"
+        notes.append(f"The model {cause}: its x̂_0 is a sample, not the mean of x_0 given x_t that the bound is of.")
     if entry.model.config.train.coupling != "independent":
         notes.append("The model was trained on pairs of a coupling, for which the bound is not one of its samples.")
     if split != "train" and (

@@ -92,8 +92,6 @@ def plan(options: Train) -> TrainPlan:
         settings["trackers"], custom_trackers = divided_trackers(settings["trackers"])
     if isinstance(parts.net, str) and parts.net in registries.NETWORKS:
         base, parts = base.with_net(parts.net), dataclasses.replace(parts, net=None)
-    if "objective" in settings:
-        base = configs.answering(base, settings.pop("objective"))
     config, validation = with_settings(base, parts, settings), settings.get("validation")
     config, autoencoder = with_autoencoder(config, options.settings)
     if data is not None:
