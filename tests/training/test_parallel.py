@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ancestral import Diffusion, randomness, schedules, targets
 from ancestral.base.events import finish
-from ancestral.conditions import Condition
+from ancestral.conditions import Condition, Noise
 from ancestral.config import TransformerConfig
 from ancestral.model import CustomParts
 from ancestral.training import Checkpoints, RunFolder, Snapshots, Trainer
@@ -28,7 +28,7 @@ STEPS = 12
 TOLERANCE = 1e-5
 
 
-def config(shard=False, times="stratified", net="unet", optimiser="adam", precision="fp32"):
+def config(shard=False, times="stratified", net="unet", optimiser="adam", precision="fp32", objective="denoising"):
     """With attention, labels, flips, augmentation and balanced classes, and without dropout.
 
     The batch is 32 on one process, 16 on each of two.
@@ -39,6 +39,8 @@ def config(shard=False, times="stratified", net="unet", optimiser="adam", precis
         "unet": dataclasses.replace(base.net, dropout=0.0),
         "transformer": TransformerConfig(width=16, depth=2, heads=2, patch=2),
     }
+    base = base.with_objective(objective)
+    base = dataclasses.replace(base, train=dataclasses.replace(base.train, batch_size=32, condition_dropout=0.1))
     return dataclasses.replace(
         base,
         data=dataclasses.replace(base.data, flip=True, augment=0.3, balance=True),
@@ -89,6 +91,7 @@ PAIRS = {
     "ddp": ["work", {}],
     "importance": ["work", {"steps": 5, "times": "importance"}],
     "conditions": ["work", {"steps": 4, "conditions": True}],
+    "energy": ["work", {"steps": 4, "conditions": True, "objective": "energy:members=2"}],
     "learned weights": ["work", {"steps": 4, "optimiser": "custom"}],
     "plain loop": ["write_plain_loop", {"micro_batches": 1}],
     "plain loop in parts": ["write_plain_loop", {"micro_batches": 3}],
@@ -173,11 +176,12 @@ def test_importance_learns_from_the_losses_of_all(tmp_path, pairs):
 
 
 @pytest.mark.long
-def test_conditions_of_every_kind_are_those_of_one_process(tmp_path, pairs):
-    """Each kind, and a random mask, missing for some items and dropped for others."""
-    trainer = Trainer(config(), conditional_stripes(), "cpu")
-    assert set(map(type, trainer.spec.conditions.values())) == set(typing.get_args(Condition))
-    assert_close(advanced(trainer, RunFolder(tmp_path / "one"), 4), state(pairs / "conditions", 4))
+@pytest.mark.parametrize(("name", "objective"), [("conditions", "denoising"), ("energy", "energy:members=2")])
+def test_conditions_of_every_kind_are_those_of_one_process(tmp_path, pairs, name, objective):
+    """Each kind, and a random mask, missing for some items and dropped for others; and the noise of members."""
+    trainer = Trainer(config(objective=objective), conditional_stripes(), "cpu")
+    assert set(map(type, trainer.spec.conditions.values())) == set(typing.get_args(Condition)) - {Noise}
+    assert_close(advanced(trainer, RunFolder(tmp_path / "one"), 4), state(pairs / name, 4))
 
 
 def own_trainer(settings):
@@ -331,11 +335,9 @@ def write_plain_loop(folder, micro_batches):
     safetensors.torch.save_file({"weights": weights, "seen": torch.tensor(indices)}, path)
 
 
-def work(
-    path, shard=False, steps=STEPS, times="stratified", net="unet", optimiser="adam", precision="fp32", conditions=False
-):
-    """Train as this process of two, from where the folder is to `steps`."""
-    folder, settings = RunFolder(path), config(shard, times, net, optimiser, precision)
+def work(path, steps=STEPS, conditions=False, **options):
+    """Train as this process of two, from where the folder is to `steps`; the options are those of `config`."""
+    folder, settings = RunFolder(path), config(**options)
     images = conditional_stripes() if conditions else stripes()
     trainer = own_trainer(settings) if options.get("optimiser") == "custom" else Trainer(settings, images, "cpu")
     assert trainer.distributed.world == 2
