@@ -97,6 +97,17 @@ def test_onnx_takes_the_noise_as_an_input(run, data, tmp_path):
     assert np.allclose(np.clip(answers, -1, 1), ours, atol=1e-5)
 
 
+@pytest.mark.parametrize("further", [{"target": "eps"}, {"weighting": "p2"}, {"learned_variance": True}])
+def test_settings_without_effect_are_refused(data, tmp_path, further):
+    with pytest.raises(InputError, match="energy score is of a network that predicts x0"):
+        ancestral.train("arrays", data=data, out=tmp_path / "run", objective="energy", **SETTINGS, **further)
+
+
+def test_it_cannot_be_distilled(run, data, tmp_path):
+    with pytest.raises(InputError, match="nothing to distil"):
+        ancestral.distil(run.folder, data=data, out=tmp_path / "fast")
+
+
 def test_what_cannot_draw_its_noise_refuses_it(run, tmp_path):
     for to in ("html", "diffusers"):
         with pytest.raises(InputError, match="noise"):

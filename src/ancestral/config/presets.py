@@ -211,6 +211,8 @@ def distilled(
         InputError: If the method needs steps of DDIM, and the model is distilled so that it has none.
     """
     entry, model_method = DISTILLATIONS.find(method), config.distil.method
+    if config.train.energy is not None:
+        raise InputError("this model answers in one evaluation already: there is nothing to distil")
     if not entry.consistent and model_method and DISTILLATIONS[model_method].consistent:
         raise InputError(
             f"the x̂_0 of this model is a sample, so it has no steps of DDIM to teach; use {option('method', 'tuning')}"

@@ -368,7 +368,19 @@ class Config:
         self.check_model()
         _ = self.data.held_out
         registries.COUPLINGS.read(train.coupling)
-        registries.OBJECTIVES.read(train.objective)
+        if train.energy is not None:
+            process = self.process
+            given = {
+                "weighting": train.weighting,
+                "target": process.target,
+                "learned_variance": process.learned_variance,
+            }
+            for name, suits in {"weighting": "simple", "target": "x0", "learned_variance": False}.items():
+                if given[name] != suits:
+                    raise InputError(
+                        "the energy score is of a network that predicts x0, all of the same weight: leave "
+                        f"{option(name, given[name])} out"
+                    )
         if validation == "":
             raise InputError(f"{option('validation', '')} must be a share, as in 0.1, or other data")
         if self.distil.method and train.steps * (1 - self.distil.convert) < self.distil.stages:
