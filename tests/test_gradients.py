@@ -582,7 +582,7 @@ def energy(**options):
 
 
 def evaluated(objective, model, x0):
-    return objective.evaluate(model, x0, T, lambda number: x(20 + (number or 0)).detach(), {}).answer
+    return objective.evaluate(model, x0, T, x(20).detach(), lambda number: x(20 + number).detach(), {}).answer
 
 
 def hybrid():

@@ -10,7 +10,7 @@ them, and what stands for a condition that is absent:
     Words     texts                     the tokens of one of them, (B, L), then -1           -1
     Noise     nothing: it is drawn      (B, n) independent normal numbers                    zeros
 
-The last number or channel says whether the condition is there, so a custom network needs no case for what is
+The last number or channel of what is given says whether it is there, so a custom network needs no case for what is
 absent. A condition that is dropped at random in training can be left out when sampling.
 
 Each kind also says in words the `encoding` of values in the units of the data; whether what a network gets lies on the

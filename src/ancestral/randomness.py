@@ -60,7 +60,7 @@ class Stream(Enum):
     DROPOUT = "dropout"
     """Dropout masks."""
     KEYS = "keys"
-    """The keys of the noise that a custom network draws while sampling."""
+    """The keys of the noise that a network draws while sampling."""
     ANSWER = "answer"
     """The keys of the noise by which a network draws its answers in training."""
     NETWORK = "network"

@@ -18,7 +18,7 @@ from ancestral.config.run_files import MODEL
 from ancestral.data.spec import Codec, DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.model import CustomParts, Model, build, check_sampler, sampler_for
-from ancestral.model.sample_conditioning import read_conditioning
+from ancestral.model.sample_conditioning import Conditioning, read_conditioning
 from ancestral.nets import MLP
 from ancestral.oracle import Gaussian
 from ancestral.samplers import DDIM, DDPM
@@ -453,3 +453,9 @@ def test_what_is_refused(model, name):
     call, says = REFUSALS[name]
     with pytest.raises(InputError, match=says):
         call(model)
+
+
+def test_a_further_wrapper_goes_around_those_before():
+    twice = Conditioning(wrap=lambda denoiser: [denoiser]).wrapped(lambda denoiser: (denoiser,))
+    assert twice.wrap("denoiser") == (["denoiser"],)
+    assert Conditioning().wrapped(list).wrap("ab") == ["a", "b"]

@@ -55,6 +55,8 @@ def test_what_it_was_not_trained_for_is_said(run, data):
     assert "low for all items" in run.model.process(Request.of(2)).notes[0]
     given = {"low": data[1]["low"][:1]}
     assert "x̂_0 of this model is a sample" in run.model.process(Request.of(2, "heun", 4, given=given)).notes[0]
+    assert "the times of 2" in run.model.process(Request.of(2, steps=2, given=given)).notes[0]
+    assert not run.model.process(Request.of(2, "ddim:eta=1", 1, given=given)).notes
 
 
 def test_a_run_is_resumed_to_the_bit_and_an_object_is_the_same_objective(run, data, tmp_path):
@@ -97,7 +99,9 @@ def test_onnx_takes_the_noise_as_an_input(run, data, tmp_path):
     assert np.allclose(np.clip(answers, -1, 1), ours, atol=1e-5)
 
 
-@pytest.mark.parametrize("further", [{"target": "eps"}, {"weighting": "p2"}, {"learned_variance": True}])
+@pytest.mark.parametrize(
+    "further", [{"target": "eps"}, {"weighting": "p2"}, {"learned_variance": True}, {"times": "lognormal"}]
+)
 def test_settings_without_effect_are_refused(data, tmp_path, further):
     with pytest.raises(InputError, match="energy score is of a network that predicts x0"):
         ancestral.train("arrays", data=data, out=tmp_path / "run", objective="energy", **SETTINGS, **further)
@@ -123,7 +127,8 @@ def test_what_cannot_draw_its_noise_refuses_it(run, tmp_path):
         ("energy:evaluations=0", "1 to 1024 evaluations"),
         ("energy:patches=a", "patches are sides"),
         ("energy:member=3", "has no option member"),
-        ("energie", "energie"),
+        ("energie", "did you mean energy"),
+        ("denoising:members=2", "has no options"),
     ],
 )
 def test_refusals(data, tmp_path, objective, message):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
 from ancestral.base.arguments import describe, fits, nearest, shown
-from ancestral.base.errors import InputError
+from ancestral.base.errors import InputError, whole
 
 TEXT_KINDS = ("words", "classes")
 """What a column of text may be read as, before a colon and its name: words:title, classes:title."""
@@ -377,7 +377,7 @@ OBJECTIVES = Registry(
         "objectives:EnergyScore",
         "the energy score of some members, by which one evaluation is a sample",
         "Lang et al. (2024)",
-        {"members": 4, "evaluations": 1},
+        {"members": 4, "evaluations": 1, "noise": "grid"},
     ),
 )
 COUPLINGS = Registry(
@@ -385,6 +385,12 @@ COUPLINGS = Registry(
     Entry("independent", "objectives.objective:independent", "noise drawn for each item", "Ho et al. (2020)"),
     Entry("ot", "objectives.coupling:OptimalTransport", "optimal transport within a batch", "Tong et al. (2024)"),
 )
+
+
+def check_energy(members: object, evaluations: object) -> None:
+    """Raise InputError for a number of members, or of evaluations, that no energy score has."""
+    for name, value, least in (("members", members, 2), ("evaluations", evaluations, 1)):
+        whole(value, least, 1024, f"an energy score has {least} to 1024 {name}, not {shown(value)}")
 
 
 @dataclass(frozen=True)

@@ -135,8 +135,7 @@ def complete(config: Config, shape: Sequence[int], device: str = "cpu") -> Confi
         choice["attention"] = _attention(shape[1:], patch, len(mults), _plan(device))
     if isinstance(config.net, TransformerConfig):
         choice["patch"] = _patch(shape[1:], _plan(device).tokens)
-    if config.train.energy is not None:  # each item has several answers
-        choice["batch_size"] = max(1, choice["batch_size"] // config.train.energy["members"])
+    choice["batch_size"] = config.train.items(choice["batch_size"])
     return config.with_settings(**{name: choice[name] for name in left_out(config)})
 
 

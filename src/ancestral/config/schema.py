@@ -25,7 +25,7 @@ from ancestral.base.arguments import (
     short_source,
     shown,
 )
-from ancestral.base.errors import InputError, whole
+from ancestral.base.errors import InputError
 from ancestral.base.fields import Argument, argument, arguments_of, check_ranges, chosen_by_name, hidden
 from ancestral.base.options import option
 from ancestral.base.registries import DistillationName, TimesName, WeightingName
@@ -50,6 +50,11 @@ OPTIONS_OF = {"source": "data", "kind": "net", "function": "net"}
 """Settings that users give by an option of another name."""
 
 
+OF_ENERGY: dict[str, Any] = {
+    **{"target": "x0", "learned_variance": False},
+    **{"weighting": "simple", "times": "uniform", "continuous": False},
+}
+"""Settings of a run that minimises the energy score, which has none of their other values."""
 GraphMode = Literal["reduce-overhead", "max-autotune"]
 """Modes of torch.compile that run a network as CUDA graphs."""
 EARLY = (50, 100, 200)
@@ -127,12 +132,16 @@ class TrainConfig:
         """
         entry, options = registries.OBJECTIVES.read(self.objective)
         if entry.name != "energy":
+            if options:
+                raise InputError(f"the objective {entry.name} has no options: give it alone")
             return None
         energy = {**entry.arguments, **options}
-        for name, least in (("members", 2), ("evaluations", 1)):
-            message = f"an energy score has {least} to 1024 {name}, not {shown(energy[name])}"
-            whole(energy[name], least, 1024, message)
+        registries.check_energy(energy["members"], energy["evaluations"])
         return energy
+
+    def items(self, answers: int) -> int:
+        """The number of items, at least 1, to which the network gives so many answers in all."""
+        return answers if self.energy is None else max(1, answers // self.energy["members"])
 
     def saves(self, step: int) -> bool:
         """Whether there is a checkpoint of this step, be it the last or not."""
@@ -368,19 +377,13 @@ class Config:
         self.check_model()
         _ = self.data.held_out
         registries.COUPLINGS.read(train.coupling)
-        if train.energy is not None:
-            process = self.process
-            given = {
-                "weighting": train.weighting,
-                "target": process.target,
-                "learned_variance": process.learned_variance,
-            }
-            for name, suits in {"weighting": "simple", "target": "x0", "learned_variance": False}.items():
-                if given[name] != suits:
-                    raise InputError(
-                        "the energy score is of a network that predicts x0, all of the same weight: leave "
-                        f"{option(name, given[name])} out"
-                    )
+        settings = {**vars(train), **vars(self.process)}
+        for name, only in OF_ENERGY.items() if train.energy is not None else ():
+            if settings[name] != only:
+                raise InputError(
+                    "the energy score is of a network that predicts x0, all at times of its own and of the same "
+                    f"weight: leave {option(name, settings[name])} out"
+                )
         if validation == "":
             raise InputError(f"{option('validation', '')} must be a share, as in 0.1, or other data")
         if self.distil.method and train.steps * (1 - self.distil.convert) < self.distil.stages:
@@ -450,15 +453,13 @@ class Config:
         Raises:
             InputError: If there is no such objective.
         """
-        train = dataclasses.replace(self.train, objective=objective)
-        if (energy := train.energy) is None:
-            return dataclasses.replace(self, train=train)
-        size = train.batch_size and max(1, train.batch_size // energy["members"])  # so that a step takes as long
-        usual: dict[str, Any] = {"weighting": "simple", "times": "uniform", "continuous": False}
-        usual |= {"coupling": "independent", "label_dropout": 0.0, "condition_dropout": 0.0, "batch_size": size}
-        process = dataclasses.replace(self.process, target="x0", clip=False, learned_variance=False)
-        sample = dataclasses.replace(self.sample, sampler=f"consistency:steps={energy['evaluations']}")
-        return dataclasses.replace(self, train=dataclasses.replace(train, **usual), process=process, sample=sample)
+        config = dataclasses.replace(self, train=dataclasses.replace(self.train, objective=objective))
+        if (energy := config.train.energy) is None:
+            return config
+        size = self.train.batch_size and config.train.items(self.train.batch_size)  # so that a step takes as long
+        usual = {"coupling": "independent", "clip": False, "label_dropout": 0.0, "condition_dropout": 0.0}
+        sampler = f"consistency:steps={energy['evaluations']}"
+        return config.with_settings(**OF_ENERGY, **usual, batch_size=size, sampler=sampler)
 
     def with_net(self, kind: object) -> "Config":
         """Return the config with the default settings of another kind of network; None keeps the network.

@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from ancestral.base import storage
 from ancestral.base.errors import InputError, install_command
 from ancestral.base.options import option
-from ancestral.conditions import NOISE, Condition, argument_name
+from ancestral.conditions import NOISE, Condition, Noise, argument_name
 from ancestral.diffusion import Diffusion
 from ancestral.model import Model
 from ancestral.model.building import sampler_for, sampler_name
@@ -89,9 +89,14 @@ def example_conditions(model: Model) -> dict[str, Tensor]:
     Args:
         model: The model.
     """
-    spec, noise = model.spec, drawn_noise(model.diffusion.net)
-    kinds = spec.conditions if noise is None else {**spec.conditions, NOISE: noise}
+    spec, kinds = model.spec, {**model.spec.conditions, **_drawn(model)}
     return {argument_name(name): kind.absent(2, spec.x_shape[1:]) for name, kind in kinds.items()}
+
+
+def _drawn(model: Model) -> dict[str, Noise]:
+    """The noise that the network draws, which these files take as an input, by its name; {} where it draws none."""
+    noise = drawn_noise(model.diffusion.net)
+    return {} if noise is None else {NOISE: noise}
 
 
 def decoder_of(model: Model, path: Path) -> tuple[Decoder, Tensor, Path] | None:
@@ -116,8 +121,8 @@ def sampling_facts(model: Model, estimate: str, decoder: Path | None) -> dict[st
         estimate: The lines of the recipe that make an estimate of x_0 from what the file answers.
         decoder: The file of the decoder.
     """
-    schedule, spec, noise = model.denoiser.schedule, model.spec, drawn_noise(model.diffusion.net)
-    kinds = spec.further if noise is None else {**spec.further, NOISE: noise}
+    schedule, spec = model.denoiser.schedule, model.spec
+    kinds = {**spec.further, **_drawn(model)}
     return {
         "ancestral": model.version,
         "schedule": schedule.spec,
@@ -197,8 +202,7 @@ def write_onnx(model: Model, path: Path) -> list[Path]:
         half, latents, place = decoder
         _write_onnx(half, {"z": latents}, place, {"ancestral": json.dumps(model.version)})
     facts = sampling_facts(model, ONNX_ESTIMATE, place) | model.diffusion.target.tables(model.denoiser.schedule)
-    further = model.spec.further or drawn_noise(net) is not None
-    named = _Positional(net, tuple(inputs)).eval() if further else net
+    named = _Positional(net, tuple(inputs)).eval() if model.spec.further or _drawn(model) else net
     _write_onnx(named, inputs, path, {name: json.dumps(value) for name, value in facts.items()})
     return [path, *([] if place is None else [place])]
 

@@ -9,6 +9,11 @@ from ancestral.config.request import Request
 from ancestral.model.stages import Stage
 from ancestral.model.trained_model import TrainedModel
 
+NOT_A_MEAN = (
+    "the x̂_0 of this model is a sample, for the sampler consistency; others take it for a mean, and get worse with "
+    "each step"
+)
+
 
 def differences(request: Request, model: TrainedModel) -> list[str]:
     """Say why samples that are made again may differ.
@@ -37,25 +42,34 @@ def differences(request: Request, model: TrainedModel) -> list[str]:
 
 
 def sampler_notes(stage: Stage) -> list[str]:
-    """Say why the sampler does not suit a model that was distilled, or trained on pairs of a coupling."""
-    distil, sampler = stage.model.config.distil, stage.sampler
-    energy = stage.model.config.train.energy
-    if not distil.method and energy is None:
+    """Say why the sampler does not suit a model that was distilled, or trained by an energy score or on a coupling."""
+    config, sampler = stage.model.config, stage.sampler
+    distil, energy = config.distil, config.train.energy
+    if energy is not None:
+        return [*_answer_notes(stage, energy["evaluations"]), *_absence_notes(stage)]
+    if not distil.method:
         return coupling_notes(stage.model) if _adds_noise(sampler) else []
-    if energy is not None or DISTILLATIONS[distil.method].consistent:
-        advice = "the x̂_0 of this model is a sample, for the sampler consistency; others take it for a mean"
-        suits = isinstance(sampler, samplers.Consistency) or (energy is not None and sampler == samplers.DDIM(eta=1.0))
-        return [] if suits else [f"{advice}, and get worse with each step"]
+    if DISTILLATIONS[distil.method].consistent:
+        return [] if isinstance(sampler, samplers.Consistency) else [NOT_A_MEAN]
     suits = isinstance(sampler, samplers.DDIM) and sampler.steps == distil.evaluations
     advice = f"this model was distilled for {distil.evaluations} steps of ddim; other samples of it are worse"
     return [] if suits else [advice]
 
 
-def absence_notes(stage: Stage) -> list[str]:
+def _answer_notes(stage: Stage, evaluations: int) -> list[str]:
+    """Say that a sampler takes answers for means, or visits times at which the network was not trained."""
+    sampler, steps = stage.sampler, len(stage.times) - 1
+    if not (isinstance(sampler, samplers.Consistency) or (isinstance(sampler, samplers.DDIM) and sampler.eta == 1)):
+        return [NOT_A_MEAN]
+    trained = f"this model was trained to answer in {evaluations} evaluation{'s' * (evaluations > 1)}"
+    return [f"{trained}: it knows nothing of the times of {steps}"] if evaluations % steps else []
+
+
+def _absence_notes(stage: Stage) -> list[str]:
     """Say that a condition is absent that was there in all training."""
-    spec, train = stage.model.spec, stage.model.config.train
+    spec = stage.model.spec
     absent = [name for name in spec.further if name not in stage.conditioning.names(spec)]
-    if train.energy is None or train.condition_dropout or not absent:
+    if stage.model.config.train.condition_dropout or not absent:
         return []
     return [f"the model was trained with {absent[0]} for all items, and answers at random without: give it"]
 

@@ -17,7 +17,6 @@ from ancestral.base.device import memory_format
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.plugins import explained, import_function
-from ancestral.base.registries import OBJECTIVES
 from ancestral.conditions import NOISE, Noise
 from ancestral.config import Config, CustomNetConfig, MLPConfig, UNetConfig, by_size
 from ancestral.data.spec import DataSpec
@@ -158,13 +157,12 @@ def net_of(config: Config, spec: DataSpec) -> nn.Module:
 
 def _noise_of(config: Config, net: Mapping[str, Any], spec: DataSpec) -> Noise | None:
     """The noise that the network of a config draws, given its settings; None where it draws none."""
-    entry, options = OBJECTIVES.read(config.train.objective)
-    way = entry.defaults().get("noise") if "noise" not in options else options["noise"]
-    if way not in ("grid", "vector"):
+    energy = config.train.energy
+    if energy is None or energy["noise"] == "input":
         return None
     below = (net.get("patch") or 1) * 2 ** (len(net.get("mults") or (1,)) - 1)
     sides = tuple(-(-side // below) for side in spec.x_shape[1:])
-    grid = (NOISE_CHANNELS, *sides) if way == "grid" and sides else ()
+    grid = (NOISE_CHANNELS, *sides) if energy["noise"] == "grid" and sides else ()
     return Noise(grid=grid, until=config.process.timesteps)
 
 

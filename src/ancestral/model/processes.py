@@ -13,7 +13,7 @@ from ancestral.base.arguments import shown
 from ancestral.base.errors import InputError
 from ancestral.config.request import Request
 from ancestral.data.spec import DataSpec
-from ancestral.model.advice import absence_notes, coupling_notes, differences, guidance_notes, sampler_notes
+from ancestral.model.advice import coupling_notes, differences, guidance_notes, sampler_notes
 from ancestral.model.building import sampler_name
 from ancestral.model.editing.edited_samples import settings_of
 from ancestral.model.editing.measurements import inpainting, restoration
@@ -146,12 +146,7 @@ def _notes_of(stage: Stage) -> tuple[str, ...]:
     config = stage.model.config
     suited = not config.distil.method and config.train.coupling == "independent" and config.train.energy is None
     of_sampler = [] if suited else sampler_notes(stage)
-    return (
-        *of_sampler,
-        *absence_notes(stage),
-        *(guidance_notes(stage) if stage.conditioning.guided else ()),
-        *stage.conditioning.notes(),
-    )
+    return (*of_sampler, *(guidance_notes(stage) if stage.conditioning.guided else ()), *stage.conditioning.notes())
 
 
 # -- edits -------------------------------------------------------------------------------------------------------------

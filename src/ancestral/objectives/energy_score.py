@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,15 +17,16 @@ from torch import Tensor
 
 from ancestral import randomness
 from ancestral.base.arguments import checked_class, shown
-from ancestral.base.errors import InputError, whole
+from ancestral.base.errors import InputError
+from ancestral.base.registries import OBJECTIVES, check_energy
 from ancestral.nets.build import takes
 from ancestral.objectives.objective import ForwardPass, Objective, TrainableDenoiser
 from ancestral.objectives.times import AnswerTimes
 from ancestral.randomness import Stream
 from ancestral.targets import Denoiser
 
-NOISE_WAYS = ("grid", "vector", "input")
-"""Where noise enters a network."""
+USUAL = OBJECTIVES["energy"].arguments
+"""The options that a config reads too, without PyTorch."""
 SMOOTH = 1e-6
 """What is added to a squared distance below the root, so that it has a gradient at 0."""
 
@@ -40,7 +41,7 @@ class EnergyScore(Objective):
 
     Args:
         members: The number of members, at least 2.
-        patches: The sides of the patches, also as text, "1+4+0".
+        patches: The sides of the patches, also as text, "1+4+0". One that is as long as the item is the whole item.
         almost_fair: The share of the fair estimate of the distance of members; of the biased one what is left. With
             the fair one alone a member may be anywhere while all others are equal.
         evaluations: The number of times at which the network is trained: it samples in as many evaluations, and fewer.
@@ -56,21 +57,20 @@ class EnergyScore(Objective):
         ranked probability score* (2024): almost fair.
     """
 
+    times: AnswerTimes
+
     def __init__(
         self,
-        members: int = 4,
+        members: int = USUAL["members"],
         patches: str | int | Sequence[int] = (1, 4, 0),
         almost_fair: float = 0.95,
-        evaluations: int = 1,
-        noise: str = "grid",
+        evaluations: int = USUAL["evaluations"],
+        noise: Literal["grid", "vector", "input"] = USUAL["noise"],
     ) -> None:
-        whole(members, 2, 1024, f"an energy score has 2 to 1024 members, not {members}")
-        whole(evaluations, 1, 1024, f"an energy score has 1 to 1024 evaluations, not {evaluations}")
+        check_energy(members, evaluations)
         if not 0 <= almost_fair <= 1:
             raise InputError(f"almost_fair is a share from 0 to 1, not {almost_fair}")
-        if noise not in NOISE_WAYS:
-            raise InputError(f"noise enters a network by one of {', '.join(NOISE_WAYS)}, not {shown(noise)}")
-        self.times: AnswerTimes = AnswerTimes(evaluations)
+        super().__init__(AnswerTimes(evaluations))
         self.members, self.patches, self.almost_fair, self.noise = members, sides_of(patches), almost_fair, noise
 
     def __str__(self) -> str:
@@ -88,19 +88,19 @@ class EnergyScore(Objective):
         denoiser: TrainableDenoiser,
         x0: Tensor,
         t: Tensor,
-        z: Callable[[int | None], Tensor],
+        eps: Tensor,
+        z: Callable[[int], Tensor],
         condition: Mapping[str, Any],
-        eps: Tensor | None = None,
     ) -> ForwardPass:
         """See `Objective.evaluate`: members share the item, its time, its x_t and its condition, and differ by noise.
 
         Returns:
             The forward pass of all members, one after the other; its x0 is that of the items, (B, *).
         """
-        steps = self.times.steps = denoiser.schedule.steps
+        self.prepare(denoiser, 0, None)  # a validation does not
         t = self.times.nearest(t)
-        last = (t == steps).to(x0.device).view(-1, *[1] * (x0.ndim - 1))  # x_T is noise alone, of each member its own
-        eps, number = z(None) if eps is None else eps, range(1, self.members)
+        last = (t == self.times.steps).to(x0.device).view(-1, *[1] * (x0.ndim - 1))
+        number = range(1, self.members)
         each = [eps, *(z(one).where(last, eps) if self.noise == "input" else eps for one in number)]
         rows = {name: [value] * self.members for name, value in condition.items()}
         if "keys" in rows:

@@ -124,9 +124,9 @@ class Objective(ABC):
         denoiser: TrainableDenoiser,
         x0: Tensor,
         t: Tensor,
-        z: Callable[[int | None], Tensor],
+        eps: Tensor,
+        z: Callable[[int], Tensor],
         condition: Mapping[str, Any],
-        eps: Tensor | None = None,
     ) -> ForwardPass:
         """Evaluate the network of a denoiser for `errors`: once for each sample, or several times.
 
@@ -134,11 +134,11 @@ class Objective(ABC):
             denoiser: The denoiser.
             x0: Clean samples, (B, *).
             t: Their times, (B,).
-            z: Draws noise (B, *): ε for None, and further noise for numbers from 0.
+            eps: ε, (B, *).
+            z: Further noise, as of `ForwardPass`.
             condition: What the network is conditioned on.
-            eps: ε, where it is paired with the samples already.
         """
-        return denoiser.forward_pass(x0, t, z(None) if eps is None else eps, **condition)
+        return denoiser.forward_pass(x0, t, eps, **condition)
 
     def keys(
         self, denoiser: TrainableDenoiser, seed: int, stream: Stream, step: int, indices: Sequence[int]
@@ -192,12 +192,13 @@ class Objective(ABC):
             raise InputError(f"give one index for each sample: there are {len(x0)} samples and {len(indices)} indices")
         self.prepare(denoiser, step, averaged)
         t, importance = self.draw(seed, step, indices)  # algorithm 1, line 3
-        z = partial(draw_noise, x0, seed, step, indices)
-        if eps is None and self.pairs:
-            eps = self.pair(x0, z(None), **condition)
+        if eps is None:
+            eps = draw_noise(x0, seed, step, indices)
+            eps = self.pair(x0, eps, **condition) if self.pairs else eps
         if "keys" not in condition:
             condition |= self.keys(denoiser, seed, Stream.ANSWER, step, indices)
-        forward = self.evaluate(denoiser, x0, t, z, condition, eps)
+        z = partial(draw_noise, x0, seed, step, indices)
+        forward = self.evaluate(denoiser, x0, t, eps, z, condition)
         errors = self.errors(replace(forward, averaged=averaged, step=step, z=z))
         if not isinstance(errors, Tensor) or errors.shape != (len(x0),):
             answer = f"the shape {list(errors.shape)}" if isinstance(errors, Tensor) else f"the value {shown(errors)}"

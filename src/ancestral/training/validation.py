@@ -88,9 +88,9 @@ class Validation:
             t = 1 + ((draws.double() + 0.5) * GOLDEN % 1 * denoiser.schedule.steps).long()
             x0, condition, noise = self._batch(positions, len(table), distributed.device)
             with distributed.autocast():
-                eps = None if paired is None else paired[positions]
+                eps = noise() if paired is None else paired[positions]
                 condition |= objective.keys(denoiser, 0, Stream.VALIDATION, 0, draws.tolist())
-                forward = objective.evaluate(denoiser, x0, t, noise, condition, eps)
+                forward = objective.evaluate(denoiser, x0, t, eps, noise, condition)
                 errors = objective.errors(replace(forward, averaged=denoiser, z=noise))
             table[positions.to(table.device)] = errors.double()
         return distributed.total(table).view(2, -1, passes).mean(2)

@@ -240,7 +240,7 @@ def custom_parts_of(options: Train) -> tuple[CustomParts, dict[str, Any]]:
     settings = dict(options.settings)
     objects = {name: settings.pop(name) for name, is_own in OWN.items() if is_own(settings.get(name))}
     objects["lr_schedule"], objective = function_of(options.lr_schedule), options.objective
-    if isinstance(objective, EnergyScore) or (isinstance(objective, str) and objective.split(":")[0] in OBJECTIVES):
+    if isinstance(objective, EnergyScore) or _names_objective(objective):
         settings["objective"] = str(objective)
     elif isinstance(objective, Objective):
         name = type(objective).__name__
@@ -253,6 +253,11 @@ def custom_parts_of(options: Train) -> tuple[CustomParts, dict[str, Any]]:
             names = " and ".join(map(option, idle))
             raise InputError(f"a custom {option(name)} replaces {names}: leave {names} out")
     return parts, settings
+
+
+def _names_objective(objective: object) -> bool:
+    """Whether it is the name of an objective, with options or without, and not that of a function."""
+    return isinstance(objective, str) and (":" not in objective or objective.partition(":")[0] in OBJECTIVES)
 
 
 def divided_trackers(trackers: str | Tracker | Sequence[str | Tracker]) -> tuple[tuple[str, ...], tuple[Tracker, ...]]:
