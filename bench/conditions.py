@@ -2,12 +2,20 @@
 
 python bench/conditions.py TASK [--by ours|diffusers|lucidrains] [--seconds 120] [--seeds 1] [--evaluations N] [--out F]
 
-left    the left half of a digit, with noise 0.05      grey        the grey of emoji of 64x64
-small   digits 4 times smaller, with noise 0.05        low         emoji of 64x64, 4 times smaller
-left and small are measured with 48 conditions and 4 samples of each, low and grey with 48 and 8. The energy score is
-proper, lower is better, and its unit is the pixel's range of [−1, 1]; in features it is that of lite0. The CPU time is
-that of the training loop alone, of one thread. Beside the model stand the nearest training image (by the condition),
-random training images, and the condition itself: enlarged by Pillow's bicubic filter, or as it is.
+left    the left half of a digit, with noise 0.05      grey, grey32   the grey of emoji of 64x64, or of 32x32
+small   digits 4 times smaller, with noise 0.05        low            emoji of 64x64, 4 times smaller
+clothes Fashion-MNIST, 4 times smaller, noise 0.05     field          Gaussian fields of 32x32, 4 times smaller
+signal  the first half of 64 values of an AR(2) process               volume   porous media of 16x16x16, 4 times smaller
+Each is measured with 48 held-out conditions and 19 samples of each. The energy score is proper, lower is better, and
+its unit is the pixel's range of [−1, 1]; in features it is that of lite0. Coverage is the share of true values in the
+interval from the least to the largest sample, 90 % if calibrated. Texture is the root mean square of the Laplacian
+beside that of the data; flat is that of the flatter half of each item. The bands are the power of samples beside that
+of the data, from coarse to fine. The CPU time is that of the training loop alone, of
+one thread. Beside the model stand the nearest training image (by the condition), random training images, and the
+condition itself: enlarged by Pillow's bicubic filter, or as it is.
+
+Settings follow, as in objective=energy (one evaluation) or objective=energy:members=1 (a regression network).
+--out keeps pictures, a row of JSON for each seed and number of evaluations, and the trained models of this package.
 
 The peers are the libraries' networks and schedules with the condition concatenated, in the least code: their
 documented settings, an average of the weights, channels last, bfloat16 where the processor has it, and as many steps as
@@ -17,6 +25,7 @@ the CPU time allows. `make bench` installs them, and loads the data.
 import argparse
 import dataclasses
 import json
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,17 +38,21 @@ from torch import Tensor, nn
 
 import image_sets
 from ancestral import config as configs
-from ancestral import derived
+from ancestral import data, derived
 from ancestral.base.device import pick_dtype
 from ancestral.data import InMemoryDataset
-from ancestral.data.given import attach
+from ancestral.data.given import ConditionSource, attach
 from ancestral.data.spec import inputs
 from ancestral.metrics import ensembles, extractors
+from ancestral.model import Model
+from ancestral.nets import drawn_noise
 from ancestral.render import pictures
 from ancestral.training import Trainer
 
 Sampler = Callable[[Tensor, int, int], Tensor]
 """(condition as the network gets it, number of evaluations, seed) -> samples in [-1, 1]."""
+Trained = tuple[Sampler, dict[str, Any], Model | None]
+"""What samples, the facts of its training, and the model of this package."""
 
 
 class Task(NamedTuple):
@@ -49,16 +62,23 @@ class Task(NamedTuple):
     given: str
     preset: str
     evaluations: tuple[int, ...]
-    members: int
+    members: int = 19
 
 
 TASKS = {
-    "left": Task("digits", "mask:left+noise:0.05", "digits", (4, 25), 4),
-    "small": Task("digits", "upscale:4+noise:0.05", "digits", (4, 25), 4),
-    "low": Task("emoji-64", "upscale:4", "folder", (8, 25), 8),
-    "grey": Task("emoji-64", "grey", "folder", (8, 25), 8),
+    "left": Task("digits", "mask:left+noise:0.05", "digits", (4, 25)),
+    "small": Task("digits", "upscale:4+noise:0.05", "digits", (4, 25)),
+    "clothes": Task("fashion", "upscale:4+noise:0.05", "digits", (25,)),
+    "low": Task("emoji-64", "upscale:4", "folder", (8, 25)),
+    "grey": Task("emoji-64", "grey", "folder", (8, 25)),
+    "grey32": Task("emoji", "grey", "folder", (25,)),
+    "field": Task("field", "upscale:4+noise:0.05", "arrays", (25,)),
+    "signal": Task("signal", "mask:left", "arrays", (25,)),
+    "volume": Task("volume", "upscale:4", "arrays", (25,)),
 }
 COUNT = 48
+BANDS = 4
+"""Bands of the power spectrum, equally wide, of frequencies up to half of one a value along an axis."""
 CALIBRATION = 16, 6
 """Steps whose CPU time is measured before training, and those of them that are left out."""
 
@@ -67,10 +87,10 @@ class Problem:
     """The items of a task with their conditions."""
 
     def __init__(self, task: Task) -> None:
-        split = image_sets.load(task.data)
-        plain = InMemoryDataset(split.train.items, name=task.data)
+        split = synthetic(task.data) if task.data in SYNTHETIC else image_sets.load(task.data)
+        plain = split.train if task.data in SYNTHETIC else InMemoryDataset(split.train.items, name=task.data)
         self.task = task
-        self.data = attach(plain, [task.given], {})
+        self.data = attach(plain, [ConditionSource("", task.given)], {})
         self.spec = self.data.spec
         ((self.name, self.kind),) = self.spec.further.items()
         reference = split.reference[:: len(split.reference) // COUNT][:COUNT]
@@ -82,10 +102,43 @@ class Problem:
         return inputs(self.spec, x0, {}, seed, step, indices)[self.name]
 
 
+def synthetic(name: str) -> image_sets.Split:
+    """Make 5,000 training items and 240 others."""
+    items = SYNTHETIC[name](np.random.default_rng(7), 5240).astype(np.float32)
+    train = data.load(items[:5000], dims=items.ndim - 2)
+    return image_sets.Split(train, torch.from_numpy(items[5000:]))
+
+
+def _field(generator: np.random.Generator, count: int, sides: tuple[int, ...] = (32, 32)) -> Any:
+    """Gaussian fields, periodic, whose power falls with the third power of the frequency; variance 1."""
+    axes = tuple(range(1, 1 + len(sides)))
+    squares = sum(np.square(one) for one in np.meshgrid(*map(np.fft.fftfreq, sides), indexing="ij"))
+    amplitude = (squares + 1 / max(sides) ** 2) ** -0.75
+    amplitude *= np.sqrt(math.prod(sides) / np.square(amplitude).sum())
+    white = np.fft.fftn(generator.standard_normal((count, *sides)), axes=axes)
+    return np.fft.ifftn(white * amplitude, axes=axes).real[:, None]
+
+
+def _signal(generator: np.random.Generator, count: int) -> Any:
+    """Values of x_k = 1.8 x_{k−1} − 0.9 x_{k−2} + noise, in standard deviations."""
+    x = generator.standard_normal((count, 200))
+    for k in range(2, 200):
+        x[:, k] += 1.8 * x[:, k - 1] - 0.9 * x[:, k - 2]
+    return (x[:, -64:] / x[:, -64:].std())[:, None]
+
+
+def _volume(generator: np.random.Generator, count: int) -> Any:
+    """Two materials with a soft border: where a Gaussian field is above and below 0."""
+    return np.tanh(4 * _field(generator, count, (16, 16, 16)))
+
+
+SYNTHETIC = {"field": _field, "signal": _signal, "volume": _volume}
+
+
 # -- training ---------------------------------------------------------------------------------------------------------
 
 
-def ours(problem: Problem, seconds: float, seed: int, settings: dict[str, Any]) -> tuple[Sampler, str]:
+def ours(problem: Problem, seconds: float, seed: int, settings: dict[str, Any]) -> Trained:
     """The preset of the task, as `ancestral train --given` trains it."""
 
     def trainer(steps: int) -> Trainer:
@@ -100,13 +153,17 @@ def ours(problem: Problem, seconds: float, seed: int, settings: dict[str, Any]) 
     run = trainer(steps)
     spent = _cpu(run.advance, steps)
     model = run.model()
+    one = drawn_noise(model.diffusion.net) is not None or run.config.train.energy is not None
 
     def sample(condition: Tensor, evaluations: int, member: int) -> Tensor:
-        sampler = model.sampler("ddim:eta=1", steps=evaluations)  # by its name it clips, as the loss does
-        x_T = torch.randn(problem.truth.shape, generator=torch.Generator().manual_seed(member))
-        return sampler.sample(model.denoiser, x_T, seed=member, **{problem.name: condition})
+        # by its name it clips, as the loss of a diffusion model does
+        sampler = model.sampler("consistency" if one else "ddim:eta=1", steps=evaluations)
+        generator = torch.Generator().manual_seed(member)
+        x_T = torch.randn(problem.truth.shape, generator=generator)
+        keys = {"keys": torch.randint(2**62, (len(x_T),), generator=generator)} if one else {}
+        return sampler.sample(model.denoiser, x_T, seed=member, **{problem.name: condition}, **keys)
 
-    return sample, f"{steps} steps in {spent:.0f} CPU-s, {model.parameters:,} parameters, {settings}"
+    return sample, {"steps": steps, "seconds": spent, "parameters": model.parameters, "settings": settings}, model
 
 
 def _plain_loop(
@@ -117,7 +174,7 @@ def _plain_loop(
     loss: Callable[[Tensor, Tensor], Tensor],
     batch: int,
     lr: float,
-) -> tuple[nn.Module, str]:
+) -> tuple[nn.Module, dict[str, Any]]:
     """The loop of a peer's user: AdamW, an average of the weights, a cosine decay."""
     from ema_pytorch import EMA
 
@@ -141,10 +198,10 @@ def _plain_loop(
         average.update()
         step += 1
     spent, parameters = time.process_time() - began, sum(p.numel() for p in net.parameters())
-    return average.ema_model.eval(), f"{step} steps in {spent:.0f} CPU-s, {parameters:,} parameters"
+    return average.ema_model.eval(), {"steps": step, "seconds": spent, "parameters": parameters}
 
 
-def diffusers_(problem: Problem, seconds: float, seed: int, settings: dict[str, Any]) -> tuple[Sampler, str]:
+def diffusers_(problem: Problem, seconds: float, seed: int, settings: dict[str, Any]) -> Trained:
     """UNet2DModel with the condition concatenated, DDIM with η = 1."""
     from diffusers import DDIMScheduler, UNet2DModel
 
@@ -167,7 +224,7 @@ def diffusers_(problem: Problem, seconds: float, seed: int, settings: dict[str, 
         noisy = scheduler.add_noise(x, eps, t)
         return nn.functional.mse_loss(net(torch.cat([noisy, condition], 1), t).sample.float(), x)
 
-    average, text = _plain_loop(problem, seconds, seed, net, loss, 32, 2e-3)
+    average, facts = _plain_loop(problem, seconds, seed, net, loss, 32, 2e-3)
 
     @torch.no_grad()
     def sample(condition: Tensor, evaluations: int, member: int) -> Tensor:
@@ -179,10 +236,10 @@ def diffusers_(problem: Problem, seconds: float, seed: int, settings: dict[str, 
             x = scheduler.step(output, t, x, eta=1.0, generator=generator).prev_sample
         return x
 
-    return sample, f"diffusers: {text}"
+    return sample, facts, None
 
 
-def lucidrains(problem: Problem, seconds: float, seed: int, settings: dict[str, Any]) -> tuple[Sampler, str]:
+def lucidrains(problem: Problem, seconds: float, seed: int, settings: dict[str, Any]) -> Trained:
     """denoising-diffusion-pytorch: its Unet takes the condition in place of its self-condition."""
     from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 
@@ -212,7 +269,7 @@ def lucidrains(problem: Problem, seconds: float, seed: int, settings: dict[str, 
         net.condition = condition
         return diffusion(x)
 
-    average, text = _plain_loop(problem, seconds, seed, net, loss, 32, 8e-4)
+    average, facts = _plain_loop(problem, seconds, seed, net, loss, 32, 8e-4)
     diffusion.model = average
 
     def sample(condition: Tensor, evaluations: int, member: int) -> Tensor:
@@ -221,7 +278,7 @@ def lucidrains(problem: Problem, seconds: float, seed: int, settings: dict[str, 
         diffusion.sampling_timesteps, diffusion.ddim_sampling_eta, diffusion.is_ddim_sampling = evaluations, 1.0, True
         return diffusion.sample(batch_size=len(condition))
 
-    return sample, f"denoising-diffusion-pytorch: {text}"
+    return sample, facts, None
 
 
 def _cpu(advance: Callable[[], object], steps: int) -> float:
@@ -244,18 +301,63 @@ CONTESTANTS = {"ours": ours, "diffusers": diffusers_, "lucidrains": lucidrains}
 # -- measures ---------------------------------------------------------------------------------------------------------
 
 
-def scores(samples: Tensor, problem: Problem) -> str:
-    """The energy score in pixels and in features, and PSNR of one sample and of the mean, with standard errors."""
-    truth, parts = problem.truth, {}
-    parts["energy"] = ensembles.energy_scores(samples, truth)
-    if problem.spec.shape[1] >= 32:
+def scores(samples: Tensor, problem: Problem) -> dict[str, float]:
+    """Measure samples (N, K, *shape) by pixels and features; an energy score has its standard error beside it."""
+    truth, several = problem.truth, samples.shape[1] > 1
+    energy = {"energy": ensembles.energy_scores(samples, truth)}
+    if problem.spec.shape[1] >= 32 and problem.spec.shape[0] == 3:
         codec = problem.spec.codec
         extractor = extractors.extractor("lite0", problem.spec.shape, codec)
         features = [extractor(codec.decode(samples[:, k])).values for k in range(samples.shape[1])]
-        parts["in features"] = ensembles.energy_scores(torch.stack(features, 1), extractor(codec.decode(truth)).values)
-    parts["PSNR of one"] = ensembles.psnr(samples[:, :1], truth, 2.0)
-    parts["of the mean"] = ensembles.psnr(samples.mean(1, keepdim=True), truth, 2.0)
-    return ", ".join(f"{name} {v.mean():.4f} ± {v.std() / len(v) ** 0.5:.4f}" for name, v in parts.items())
+        seen = extractor(codec.decode(truth)).values
+        energy["in features"] = ensembles.energy_scores(torch.stack(features, 1), seen)
+    found = {name: float(value.mean()) for name, value in energy.items()}
+    found |= {f"{name} ±": float(value.std()) / len(value) ** 0.5 for name, value in energy.items()}
+    found["PSNR of one"] = float(ensembles.psnr(samples[:, :1], truth, 2.0).mean())
+    found["PSNR of the mean"] = float(ensembles.psnr(samples.mean(1, keepdim=True), truth, 2.0).mean())
+    if several:
+        codec = problem.spec.codec  # members are rounded, as items are
+        rounded = codec.encode(codec.decode(samples.flatten(0, 1))).view(samples.shape)
+        calibration = ensembles.calibration(rounded, truth)
+        assert calibration.coverage is not None
+        assert calibration.ratio is not None
+        found |= {"coverage": calibration.coverage.value, "coverage ±": calibration.coverage.error or 0.0}
+        found["spread/error"] = calibration.ratio.value
+    bent, data_bent = laplacian(samples.flatten(0, 1)), laplacian(truth)
+    found["texture"] = float((bent.square().mean() / data_bent.square().mean()).sqrt())
+    found["flat"] = float(flat_ground(bent) / flat_ground(data_bent))
+    powers = [power(one) for one in (samples.flatten(0, 1), truth)]
+    return found | {f"band {k}": float(one / other) for k, (one, other) in enumerate(zip(*powers, strict=True))}
+
+
+def laplacian(x: Tensor) -> Tensor:
+    """The discrete Laplacian of x (N, C, *sides), within the border."""
+    inner = tuple([slice(None)] * 2 + [slice(1, -1)] * (x.ndim - 2))
+    total = 2 * (x.ndim - 2) * x[inner]
+    for axis in range(2, x.ndim):
+        for shift in (-1, 1):
+            total = total - x.roll(shift, axis)[inner]
+    return total
+
+
+def flat_ground(bent: Tensor) -> Tensor:
+    """The root mean square of the smaller half of the Laplacian of each item, at least half a grey level."""
+    size = bent.abs().flatten(1)
+    return size.sort(1).values[:, : size.shape[1] // 2].square().mean().sqrt().clamp(min=1 / 255)
+
+
+def power(x: Tensor) -> Tensor:
+    """The mean power of x (N, C, *sides) in BANDS of frequency; the mean of an item, and corners, are in none."""
+    axes, sides = tuple(range(2, x.ndim)), x.shape[2:]
+    squares = torch.fft.fftn(x.double(), dim=axes).abs().square().mean((0, 1))
+    frequency = torch.stack(torch.meshgrid(*map(torch.fft.fftfreq, sides), indexing="ij")).square().sum(0).sqrt()
+    band = (frequency * 2 * BANDS).ceil().long() - 1
+    return torch.stack([squares[band == k].mean() for k in range(BANDS)])
+
+
+def written(found: dict[str, float]) -> str:
+    """Write measures in one line."""
+    return ", ".join(f"{name} {value:.4f}" for name, value in found.items()).replace(" ± ", " ± ")
 
 
 def stand_ins(problem: Problem, generator: torch.Generator) -> dict[str, Tensor]:
@@ -287,7 +389,7 @@ def main() -> None:
     parser.add_argument("task", choices=TASKS)
     parser.add_argument("--by", choices=CONTESTANTS, default="ours")
     parser.add_argument("--seconds", type=float, default=120)
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--evaluations", type=int, nargs="+", help="those that are measured (default: the task's two)")
     parser.add_argument("--out", type=Path)
     parser.add_argument("settings", nargs="*")
@@ -301,28 +403,42 @@ def main() -> None:
         except json.JSONDecodeError:
             settings[name] = value
     problem = Problem(TASKS[arguments.task])
-    for name, samples in stand_ins(problem, torch.Generator().manual_seed(0)).items():
-        print(f"{arguments.task}, {name}: {scores(samples, problem)}", flush=True)
-    for seed in range(arguments.seeds):
-        sample, text = CONTESTANTS[arguments.by](problem, arguments.seconds, seed, settings)
-        print(f"{arguments.task}, {arguments.by}, seed {seed}: {text}", flush=True)
-        for evaluations in arguments.evaluations or problem.task.evaluations:
+    if arguments.out is None:
+        for name, samples in stand_ins(problem, torch.Generator().manual_seed(0)).items():
+            print(f"{arguments.task}, {name}: {written(scores(samples, problem))}", flush=True)
+    for seed in arguments.seeds:
+        sample, facts, model = CONTESTANTS[arguments.by](problem, arguments.seconds, seed, settings)
+        print(f"{arguments.task}, {arguments.by}, seed {seed}: {facts}", flush=True)
+        one = str(settings.get("objective", "")).startswith("energy")
+        for evaluations in arguments.evaluations or ([1] if one else problem.task.evaluations):
+            began = time.process_time()
             members = [
                 sample(problem.condition, evaluations, 1000 * seed + k).clamp(-1, 1)
                 for k in range(problem.task.members)
             ]
-            print(f"  {evaluations} evaluations: {scores(torch.stack(members, 1), problem)}", flush=True)
-        if arguments.out is not None:
-            arguments.out.mkdir(parents=True, exist_ok=True)
-            shown = [
-                problem.condition[:, : problem.kind.channels].expand_as(problem.truth),
-                *members[:3],
-                problem.truth,
-            ]
-            tiles = problem.spec.codec.decode(torch.stack([each[:12] for each in shown], 1).flatten(0, 1))
-            pictures.picture(tiles, len(shown) * 2, 0).save(
-                arguments.out / f"{arguments.task}-{arguments.by}-{seed}.png"
-            )
+            each = 1000 * (time.process_time() - began) / len(members) / len(problem.truth)
+            found = scores(torch.stack(members, 1), problem)
+            print(f"  {evaluations} evaluations, {each:.2f} ms a sample: {written(found)}", flush=True)
+            if arguments.out is not None:
+                head = {"task": arguments.task, "by": arguments.by, "seed": seed, "evaluations": evaluations}
+                keep(arguments.out, head | facts | {"sample_ms": each} | found, members, problem, model)
+
+
+def keep(folder: Path, row: dict[str, Any], members: list[Tensor], problem: Problem, model: Model | None) -> None:
+    """Keep a row of results, a picture of the condition, three members and the truth, and the model."""
+    folder.mkdir(parents=True, exist_ok=True)
+    objective = str(row.get("settings", {}).get("objective", "")).replace(":", "-") or "denoising"
+    name = f"{row['task']}-{row['by']}-{objective}-{row['seconds']:.0f}s-{row['seed']}"
+    with (folder / "rows.jsonl").open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    if problem.truth.ndim == 4:
+        condition = problem.condition[:, :1].expand_as(problem.truth)
+        shown = torch.stack([each[:12] for each in (condition, *members[:3], problem.truth)], 1)
+        tiles = ((shown.flatten(0, 1).clamp(-1, 1) + 1) * 127.5).round().byte()
+        pictures.picture(tiles, 10, 0).save(folder / f"{name}.png")
+    if model is not None:
+        (folder / name).mkdir(exist_ok=True)
+        model.save(folder / name / "model.safetensors")
 
 
 if __name__ == "__main__":

@@ -786,7 +786,7 @@ class Evaluate(WithSamples, WithMetrics, prints="parts", resumable=True):
         "card) and report.html are updated"
     )
     COMMON: ClassVar[tuple[str, ...]] = (
-        *("model", "samples", "conditions", "members", "likelihood", "data", "held_out", "sampler", "steps"),
+        *("model", "samples", "conditions", "members", "beside", "likelihood", "data", "held_out", "sampler", "steps"),
         *("extractor", "metrics", "batch_size", "device", "out"),
     )
 
@@ -799,6 +799,12 @@ class Evaluate(WithSamples, WithMetrics, prints="parts", resumable=True):
     members: int = argument(DEFAULT_MEMBERS, title="Samples of each condition", least=2)
     """Conditional models: number of samples for each of these items. With 19, or 39, there are intervals that cover
     exactly 90 %."""
+    beside: str | Path | Model | Sequence[str | Path | Model] | None = argument(
+        None, words=tuple[str, ...] | None, metavar="RUN", names="run"
+    )
+    """Conditional models: other runs of the same data and conditions, whose samples answer the same conditions, such as
+    a regression network (`objective` energy:members=1) or a diffusion model of equal time; the skill says how much
+    better the samples are."""
     likelihood: bool = False
     """Measure the likelihood: the variational bound in bits/dim over time, and the error of x̂_0 at each rate. Samples
     are then measured only if `samples` is given."""

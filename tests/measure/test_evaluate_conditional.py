@@ -20,6 +20,7 @@ from ancestral.config import ConditionSource
 from ancestral.config.request import Request
 from ancestral.data.given import attach
 from ancestral.data.spec import POINTS, DataSpec
+from ancestral.measure.conditional_samples import fit_noise
 from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.reference import conditions_for, load_reference
 from ancestral.measure.sample_store import key_of
@@ -91,13 +92,17 @@ def within(estimate, truth, errors=4.0):
 def test_an_exact_model_has_the_closed_forms(oracle_scores):
     result = oracle_scores[True]
     by_name = {one.name: one for one in result.forecasts}
-    assert list(by_name) == ["samples", "mean", "nearest", "random"]
+    assert list(by_name) == ["samples", "mean", "average", "nearest", "random"]
     norm = math.sqrt(2) * math.gamma(1.5)  # E‖z‖ in the plane
     within(by_name["samples"].pixels.energy, STD * norm / 2)  # E‖X - x‖ / 2 in root mean squares
     within(by_name["samples"].pixels.distance, STD * norm)
     within(by_name["mean"].pixels.energy, STD * norm * math.sqrt(1 + 1 / 19) / math.sqrt(2))
     within(by_name["mean"].behind, STD * norm * (math.sqrt((1 + 1 / 19) / 2) - 0.5))
     within(by_name["nearest"].pixels.energy, STD * norm)
+    within(by_name["nearest"].skill, 0.5)
+    marginal = torch.linalg.eigvalsh(STD**2 * torch.eye(2) + SLOPE[:, None] * SLOPE).sqrt()  # E of the distance to 0:
+    axes = marginal * torch.randn(400_000, 2, generator=torch.Generator().manual_seed(5))
+    within(by_name["average"].pixels.energy, float(axes.norm(dim=1).mean() / math.sqrt(2)))
     assert by_name["samples"].pixels.energy.error < 0.05 * STD
     for channel in by_name["samples"].crps.channels:  # of a normal distribution, s / sqrt(pi)
         within(channel, STD / math.sqrt(math.pi))
@@ -121,6 +126,33 @@ def test_a_model_that_ignores_the_condition_scores_as_random_items_do(oracle_sco
     within(blind.calibration.ratio, 1.0)
     assert "NO BETTER THAN RANDOM TRAINING ITEMS" in str(blind)
     assert "USES THE CONDITIONS" in str(exact)
+
+
+def test_groups_are_ranges_of_a_number_and_the_worst_items_are_far_out(oracle_scores):
+    result = oracle_scores[True]
+    assert [one.condition for one in result.groups] == ["c"] * 3
+    assert sum(one.items for one in result.groups) == 400
+    for one in result.groups:  # the exact model is as good everywhere
+        within(one.energy, result.forecasts[0].pixels.energy.value)
+    blind = oracle_scores[False].groups  # far from the mean of c, x is far from that of x
+    assert blind[1].energy.value < min(blind[0].energy.value, blind[2].energy.value)
+    x, given = joint(600, 1)
+    apart = (x - given["c"][:, None] * SLOPE).norm(dim=1)
+    assert apart[[one.item for one in result.worst]].min() > apart.quantile(0.8)
+    assert [one.energy for one in result.worst] == sorted((one.energy for one in result.worst), reverse=True)
+
+
+def test_the_factor_of_the_noise_is_the_one_that_covers():
+    generator = torch.Generator().manual_seed(0)
+    z, truth = torch.randn(300, 19, 6, generator=generator), torch.randn(300, 6, generator=generator)
+    fit, scaled = fit_noise({factor: factor * z / 1.5 for factor in (1.0, 1.2, 1.5, 2.0)}, truth)
+    assert (fit.factor, fit.halves) == (1.5, (1.5, 1.5))
+    torch.testing.assert_close(scaled, z)
+    within(fit.calibration.coverage, 0.9)
+    truth[::2] *= 2  # the halves need other factors, and each gets that of the other
+    fit, scaled = fit_noise({factor: factor * z / 1.5 for factor in (1.0, 1.5, 3.0)}, truth)
+    assert fit.halves == (3.0, 1.5)
+    torch.testing.assert_close(scaled, torch.stack([z[::2], 2 * z[1::2]], 1).flatten(0, 1))
 
 
 def test_bits_are_of_the_density_given_the_condition():

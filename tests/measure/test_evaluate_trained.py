@@ -47,7 +47,7 @@ def test_signals_and_volumes_are_trained_sampled_and_evaluated(tmp_path, items, 
     assert (part.data.items, part.data.of, part.data.split) == (5, 10, "held out of the run")
     assert part.data.train_items == 30
     assert part.data.conditions == (next(iter(given)),)
-    assert [one.name for one in part.forecasts] == ["samples", "mean", "nearest", "random"]
+    assert [one.name for one in part.forecasts] == ["samples", "mean", "average", "nearest", "random"]
     assert (part.forecasts[0].crps is not None) == (items is waves)
     assert result.samples.samples.label == f"{next(iter(given))} of 30 training items"
     assert ancestral.evaluate(run.model, data=source, **options).conditional.forecasts == part.forecasts

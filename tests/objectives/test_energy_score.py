@@ -189,7 +189,7 @@ def test_networks_draw_noise_of_keys_and_of_the_time(kind):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"members": 1}, "2 to 1024 members"),
+        ({"members": 0}, "1 to 1024 members"),
         ({"patches": "1+x"}, "patches are sides"),
         ({"patches": (-1,)}, "patches are sides"),
         ({"almost_fair": 1.5}, "a share from 0 to 1"),

@@ -10,7 +10,9 @@ import ancestral
 from ancestral import InputError, Request, objectives, randomness
 from ancestral.base.events import finish
 from ancestral.declarations import Export
+from ancestral.measure.conditional_samples import FACTORS
 from ancestral.randomness import Stream
+from ancestral.results import ConditionalResult
 from ancestral.use_cases import export
 
 SETTINGS = {"width": 8, "mults": (1, 2), "blocks": 1, "attention": (), "patch": 1, "device": "cpu", "workers": 0}
@@ -121,9 +123,8 @@ def test_what_cannot_draw_its_noise_refuses_it(run, tmp_path):
 @pytest.mark.parametrize(
     ("objective", "message"),
     [
-        ("energy:members=1", "2 to 1024 members"),
-        ("energy:members=0", "2 to 1024 members"),
-        ("energy:members=few", "2 to 1024 members"),
+        ("energy:members=0", "1 to 1024 members"),
+        ("energy:members=few", "1 to 1024 members"),
         ("energy:evaluations=0", "1 to 1024 evaluations"),
         ("energy:patches=a", "patches are sides"),
         ("energy:member=3", "has no option member"),
@@ -135,3 +136,50 @@ def test_refusals(data, tmp_path, objective, message):
     with pytest.raises(InputError, match=message):
         ancestral.train("arrays", data=data, out=tmp_path / "run", objective=objective, steps=2, **SETTINGS)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_sampler_scales_the_noise_that_the_network_draws(run, data):
+    model = run.model
+    given, keys = {"low": data[1]["low"][:1]}, randomness.keys(0, Stream.KEYS, 0, range(3))
+    net, x = model.diffusion.net, torch.zeros(3, 1, 8, 8)
+    index, low = torch.full((3,), 999), torch.zeros(3, 2, 8, 8)
+    drawn = net.conditioning.noise.drawn_by(keys, index)
+    twice = net(x, index, keys=keys, low=low, noise_factor=torch.full((3,), 2.0))
+    assert torch.equal(twice, net(x, index, low=low, noise=2 * drawn))
+    one, two = (model.sample(3, given=given, sampler=f"consistency:steps=1,noise={factor}") for factor in (1, 2))
+    assert torch.equal(one, model.sample(3, given=given))
+    assert not torch.equal(one, two)
+    with pytest.raises(InputError, match="above 0 and below 100"):
+        model.sample(1, given=given, sampler="consistency:noise=0")
+
+
+def test_a_factor_is_refused_where_no_noise_is_drawn(data, tmp_path):
+    plain = ancestral.train("arrays", data=data, out=tmp_path / "run", steps=1, **SETTINGS).model
+    with pytest.raises(InputError, match="the network draws no noise"):
+        plain.sample(1, given={"low": data[1]["low"][:1]}, sampler="consistency:steps=1,noise=2")
+
+
+def test_evaluation_fits_the_noise_and_compares_with_other_runs(run, data, tmp_path):
+    options = {"objective": "energy:members=1", "steps": 3}
+    other = ancestral.train("arrays", data=data, out=tmp_path / "other", **options, **SETTINGS)
+    held_out = data[0].flip(0), {"low": data[1]["low"].flip(0)}
+    options = {"data": data, "held_out": held_out, "samples": False, "conditions": 12, "members": 4, "device": "cpu"}
+    found = ancestral.evaluate(run.folder, beside=[run.folder, other.folder], out=tmp_path / "found", **options)
+    result = found.conditional
+    names = ["samples", "mean", "average", "scaled", "nearest", "random", f"run {run.folder}", f"run {other.folder}"]
+    assert [one.name for one in result.forecasts] == names
+    itself, regression = result.forecasts[-2:]
+    assert itself.pixels == result.forecasts[0].pixels
+    assert itself.skill.value == 0
+    assert regression.skill.value == pytest.approx(
+        1 - result.forecasts[0].pixels.energy.value / regression.pixels.energy.value
+    )
+    assert result.noise.factor in (1.0, *FACTORS)
+    assert len(result.worst) == 10
+    assert (tmp_path / "found" / "worst.png").exists()
+    kept = ConditionalResult.from_json((tmp_path / "found" / "conditional.json").read_text())
+    assert (kept.forecasts, kept.noise, kept.worst) == (result.forecasts, result.noise, result.worst)
+    assert f"run {other.folder}" in str(found)
+    for wrong, message in (({"conditions": 0, "samples": 2}, "are not measured"), ({"beside": 3}, "beside")):
+        with pytest.raises(InputError, match=message):
+            ancestral.evaluate(run.folder, **{"beside": other.folder, **options, **wrong})

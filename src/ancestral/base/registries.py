@@ -389,8 +389,8 @@ COUPLINGS = Registry(
 
 def check_energy(members: object, evaluations: object) -> None:
     """Raise InputError for a number of members, or of evaluations, that no energy score has."""
-    for name, value, least in (("members", members, 2), ("evaluations", evaluations, 1)):
-        whole(value, least, 1024, f"an energy score has {least} to 1024 {name}, not {shown(value)}")
+    for name, value in (("members", members), ("evaluations", evaluations)):
+        whole(value, 1, 1024, f"an energy score has 1 to 1024 {name}, not {shown(value)}")
 
 
 @dataclass(frozen=True)

@@ -682,6 +682,7 @@ def evaluate(
     *,
     conditions: int | None = None,
     members: int = 8,
+    beside: str | Path | Model | Sequence[str | Path | Model] | None = None,
     likelihood: bool = False,
     n: int | None = None,
     split: Literal["train", "test", "held-out"] | None = None,
@@ -729,6 +730,9 @@ def evaluate(
             measures none. Default: 48, or all if there are fewer, whenever samples are measured.
         members: Conditional models: number of samples for each of these items. With 19, or 39, there are intervals
             that cover exactly 90 %.
+        beside: Conditional models: other runs of the same data and conditions, whose samples answer the same
+            conditions, such as a regression network (`objective` energy:members=1) or a diffusion model of equal
+            time; the skill says how much better the samples are.
         likelihood: Measure the likelihood: the variational bound in bits/dim over time, and the error of x̂_0 at
             each rate. Samples are then measured only if `samples` is given.
         n: Likelihood: number of items, spread evenly over the data; default: 64, or all if there are fewer.

@@ -346,6 +346,13 @@ def nearest_pairs(groups: Sequence[NearestPairs], limits: Limits) -> Image.Image
     return pictures.vstack(parts, GAP)
 
 
+def truth_and_samples(rows: Sequence[Tensor], limits: Limits) -> Image.Image:
+    """Draw items (n, *shape) in a row, and samples for the conditions of each below them, row by row."""
+    drawn = [pictures.picture(row, len(row), PAIR_HEIGHT, limits) for row in rows]
+    names = [pictures.TRUTH_TITLE, *[pictures.SAMPLE_TITLE] * (len(rows) - 1)]
+    return _named_rows(drawn, [_heading(name, PAIRS_LEFT) for name in names], PAIRS_LEFT)
+
+
 def sample_picture(data: Dataset) -> Image.Image:
     """Draw some evenly spaced items of a data set, each with the name of its class."""
     return _items_picture(data.sample(SHEET_POINTS if len(data.shape) == 1 else SHEET_ITEMS))

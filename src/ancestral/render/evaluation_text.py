@@ -6,7 +6,7 @@ from functools import singledispatch
 
 from ancestral.base.arguments import short_source
 from ancestral.base.options import command_line, option
-from ancestral.base.quantities import NORMAL, format_percent, plural
+from ancestral.base.quantities import NORMAL, Estimate, format_percent, plural
 from ancestral.base.registries import needs_of
 from ancestral.base.result import Table
 from ancestral.results import evaluation_result as facts
@@ -29,6 +29,8 @@ SET_TITLES = {
 FORECASTS = {
     "samples": "samples",
     "mean": "their mean",
+    "scaled": "samples, noise scaled",
+    "average": "average of training items",
     "nearest": "nearest training item",
     "random": "random training items",
 }
@@ -224,7 +226,12 @@ def _few(values: Sequence[float]) -> str:
 
 def conditional_parts(result: facts.ConditionalResult) -> list[Table | str]:
     """The verdict, the table of scores, those of the calibration and the settings, and the notes."""
-    tables = [score_table(result), crps_table(result), Table((), [*calibration_rows(result).items()])]
+    tables = [
+        score_table(result),
+        crps_table(result),
+        Table((), [*calibration_rows(result).items()]),
+        group_table(result),
+    ]
     settings = Table((), [*conditional_settings(result).items()])
     return [conditional_verdict(result), *(table for table in tables if table.rows), settings, *result.all_notes]
 
@@ -237,7 +244,7 @@ def conditional_verdict(result: facts.ConditionalResult) -> str:
         for answer in result.forecasts
         if answer.behind is not None and answer.behind.value <= NORMAL * (answer.behind.error or 0)
     }
-    for name in ("random", "nearest"):
+    for name in ("random", "nearest", "average"):
         if name in as_good:
             return (
                 f"NO BETTER THAN {FORECASTS[name].upper()}: {score}, theirs {as_good[name]}. Train for more "
@@ -248,7 +255,18 @@ def conditional_verdict(result: facts.ConditionalResult) -> str:
     ratio = result.calibration.ratio
     if result.calibration.overconfident:
         return f"TOO LITTLE VARIED: {score}, and the samples of a condition spread {ratio} times as much as they err."
-    return f"USES THE CONDITIONS: {score}, better than every baseline without a model."
+    return f"USES THE CONDITIONS: {score}, better than every baseline without a model{_beside(result)}."
+
+
+def _beside(result: facts.ConditionalResult) -> str:
+    """Say how samples compare with those of other runs for the same conditions."""
+    others = [(one.name, one.skill) for one in result.forecasts if one.name not in FORECASTS and one.skill is not None]
+    texts = []
+    for name, skill in others:
+        sure = abs(skill.value) > NORMAL * (skill.error or 0)
+        word = ("better" if skill.value > 0 else "worse") if sure else "better or worse, within the error,"
+        texts.append(f"; {Estimate(abs(skill.value), skill.error).percent} {word} than {name}")
+    return "".join(texts)
 
 
 def conditional_settings(result: facts.ConditionalResult) -> dict[str, str]:
@@ -269,8 +287,8 @@ def conditional_settings(result: facts.ConditionalResult) -> dict[str, str]:
 def score_table(result: facts.ConditionalResult) -> Table:
     """Make the table of energy scores, and of the distances of single answers."""
     features = result.extractor is not None
-    columns = ["", "energy score", *(["in features"] if features else []), "above the samples", "PSNR of one (dB)",
-               "distance of one", *(["in features"] if features else [])]  # fmt: skip
+    columns = ["", "energy score", *(["in features"] if features else []), "above the samples", "skill",
+               "PSNR of one (dB)", "distance of one", *(["in features"] if features else [])]  # fmt: skip
     rows = []
     for answer in result.forecasts:
         by_features = answer.features
@@ -278,7 +296,7 @@ def score_table(result: facts.ConditionalResult) -> Table:
             forecast_name(answer, result.members),
             str(answer.pixels.energy),
             *([str(by_features.energy)] if by_features is not None else []),
-            "–" if answer.behind is None else str(answer.behind),
+            *("–" if one is None else str(one) for one in (answer.behind, answer.skill)),
             "–" if answer.pixels.psnr is None else str(answer.pixels.psnr),
             str(answer.pixels.distance),
             *([str(by_features.distance)] if by_features is not None else []),
@@ -300,7 +318,7 @@ def crps_table(result: facts.ConditionalResult) -> Table:
 
 def forecast_name(answer: facts.Forecast, members: int) -> str:
     """Name an answer to conditions in a table."""
-    several = f"{members:,} " if answer.name in ("samples", "random") else ""
+    several = f"{members:,} " if answer.name in ("samples", "scaled", "random") else ""
     return several + FORECASTS.get(answer.name, answer.name)
 
 
@@ -325,7 +343,23 @@ def calibration_rows(result: facts.ConditionalResult) -> dict[str, str]:
         )
     if part.constant > 0:
         rows["constant values"] = f"{100 * part.constant:.3g} % equal all samples, and are left out of the shares"
+    if (fit := result.noise) is not None and fit.calibration.coverage is not None:
+        halves = " and ".join(f"{one:g}" for one in fit.halves)
+        rows["noise"] = (
+            f"{fit.factor:g} times as much covers best (the sampler consistency:noise={fit.factor:g}); with the "
+            f"factors of half of the items, {halves}, {fit.calibration.coverage.percent} of the other half lie in the "
+            f"interval, and spread / error is {fit.calibration.ratio}"
+        )
+    if result.worst:
+        places = ", ".join(f"{one.item} ({one.energy:.3g})" for one in result.worst)
+        rows["where it fails"] = f"the items at {places}, from 0 on: worst.png"
     return rows
+
+
+def group_table(result: facts.ConditionalResult) -> Table:
+    """Make the table of the energy scores of groups of items; it has no rows where there are none."""
+    rows = [[one.condition, one.group, f"{one.items:,}", str(one.energy)] for one in result.groups]
+    return Table(("condition", "group", "items", "energy score"), rows)
 
 
 def likelihood_parts(result: facts.LikelihoodResult) -> list[Table | str]:

@@ -45,6 +45,7 @@ LOSS_BY_TIME, GRADIENT = "loss by time t", "gradient norm, before it is clipped"
 EVALUATION_PICTURES = {
     "memorisation.png": "Samples that are nearest to a training item, each above that item.",
     "ranks.png": "Shares of true values above 0, 1, 2, ... samples of their condition; flat if calibrated.",
+    "worst.png": "The items that samples for their conditions forecast worst, above some of these samples.",
     "likelihood.png": "Bits/dim of each step, and the error of x̂_0 against the bits/dim sent so far.",
 }
 VALIDATION_TITLE = "loss of the averaged weights"

@@ -79,8 +79,9 @@ class Calibration:
 class Forecast:
     """Scores of an answer to conditions, in pixels from -1 to 1 and in features.
 
-    `name` is samples; mean, the mean of the samples of a condition as a single answer; nearest, the training item whose
-    conditions are nearest; or random, as many random training items as samples.
+    `name` is samples; mean, the mean of the samples of a condition as a single answer; scaled, samples with the noise
+    of `NoiseFit`; average, the mean of the training items; nearest, the training item whose conditions are nearest;
+    random, as many random training items as samples; or another run, whose samples answer the same conditions.
     """
 
     name: str
@@ -91,6 +92,41 @@ class Forecast:
     """The CRPS in the units of the data, of points and signals."""
     behind: Estimate | None = None
     """Mean of this energy score less that of the samples, in pixels, on the same items; None of the samples."""
+    skill: Estimate | None = None
+    """1 less the energy score of the samples over this one, in pixels: above 0 if samples are better; None of the
+    samples."""
+
+
+@dataclass(frozen=True)
+class NoiseFit:
+    """The factor of the noise that a network draws, by which the interval of its answers covers most nearly its share.
+
+    Scores with it are of items that it was not fitted on: of each half of the items with the factor of the other.
+    """
+
+    factor: float
+    """That of all items, for later samples: the option `noise` of the sampler consistency."""
+    halves: tuple[float, float]
+    """Those of the items at even and at odd places."""
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class GroupScores:
+    """The energy score of the samples for some of the items: those of a class, or of a range of a number."""
+
+    condition: str
+    group: str
+    items: int
+    energy: Estimate
+
+
+@dataclass(frozen=True)
+class WorstItem:
+    """An item that the samples for its conditions forecast worst: its place in the data, from 0, and the score."""
+
+    item: int
+    energy: float
 
 
 @dataclass(frozen=True)
@@ -121,6 +157,11 @@ class ConditionalResult(Result):
     forecasts: tuple[Forecast, ...]
     calibration: Calibration
     versions: dict[str, str] = field(default_factory=dict)
+    noise: NoiseFit | None = None
+    """Of networks that draw noise themselves."""
+    groups: tuple[GroupScores, ...] = ()
+    worst: tuple[WorstItem, ...] = ()
+    """From the worst on."""
 
     def __post_init__(self) -> None:
         if not self.forecasts or self.forecasts[0].name != "samples":

@@ -134,6 +134,10 @@ class Sampler(ABC):
         self.sample(counter, prior(schedule, (1,), 0, range(1)).double())
         return counter.count
 
+    def conditions(self, condition: Mapping[str, Any], x: Tensor) -> Mapping[str, Any]:
+        """Return what the denoiser is conditioned on at x: what it was given, and what some samplers add."""
+        return condition
+
     def start(self, x: Tensor, move: Move) -> tuple[Tensor, Move]:
         """Prepare a step: samplers that add noise first return the noisier x and the step from its time."""
         return x, move
@@ -200,7 +204,7 @@ class Sampler(ABC):
         now = denoiser
 
         def predict(x: Tensor, t: Time) -> Prediction:
-            prediction = now.predict(x, t, **condition)
+            prediction = now.predict(x, t, **self.conditions(condition, x))
             return prediction if self.clip is None else prediction.clipped(self.clip, x, *schedule.at(t))
 
         scale = schedule.prior_deviation(visited[0]) / schedule.prior_std if times is None else 1.0

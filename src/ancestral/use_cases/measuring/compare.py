@@ -60,7 +60,7 @@ def plan(options: Compare) -> ComparePlan:
     ]
     first, *others = models
     for other in others:
-        _check_alike(first, other)
+        evaluated_models.check_alike(first, other)
     if own := [function_name(metric) for metric in options.metrics or () if not isinstance(metric, str)]:
         raise InputError(f"compare measures by the metrics {', '.join(METRICS)}: evaluate takes {own[0]} too")
     kinds = {name: kind for entry in models for name, kind in entry.model.spec.conditions.items()}
@@ -114,13 +114,6 @@ def _check(options: Compare, count: int, sampler_names: Sequence[str | Sampler])
             raise InputError(f"{option(name)} has no effect with {option('samplers')}: leave it out")
     if not sampler_names:
         raise InputError(f"{option('samplers')} names none; give all, or some of {', '.join(samplers.BY_NAME)}")
-
-
-def _check_alike(one: evaluated_models.EvaluatedModel, two: evaluated_models.EvaluatedModel) -> None:
-    """Raise InputError for two models whose items differ in shape or in coding."""
-    first, second = one.model.spec.items, two.model.spec.items
-    if first != second:
-        raise InputError(f"{one.name} makes {first}, but {two.name} {second}; compare runs whose items are alike")
 
 
 def _compare_runs(plan: ComparePlan) -> Generator[Event, None, ComparisonResult]:

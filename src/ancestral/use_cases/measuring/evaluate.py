@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ancestral.base import hub
@@ -22,6 +23,7 @@ from ancestral.measure.conditional_samples import EnsembleEvaluation
 from ancestral.measure.evaluation import Evaluation
 from ancestral.measure.measured_samples import MetricEvents
 from ancestral.metrics.extractors import features
+from ancestral.model import Model
 from ancestral.render import compositions, html_report, model_card, plots
 from ancestral.results import EvaluationResult, SampleMetrics
 from ancestral.results import evaluation_result as facts
@@ -62,8 +64,9 @@ def plan(options: Evaluate) -> EvaluatePlan:
     check_metrics(options.metrics, entry.model.spec.conditions)
     source = entry.source(options.data)
     folder = output_files.check_folder(entry.folder if options.out is None else options.out, source, options.held_out)
-    load = evaluated_models.opener([entry], options, source)
     conditional = _measures_conditions(options, bool(entry.model.spec.further), samples)
+    beside = _beside(entry, options, conditional, processes.device)
+    load = evaluated_models.opener([entry, *beside], options, source)
     temporary, evaluation, ensembles, captions = measurements.temporary_folder(processes), None, None, None
     evaluations = list[Evaluation]()
     if samples or conditional:
@@ -71,8 +74,12 @@ def plan(options: Evaluate) -> EvaluatePlan:
         captions = CaptionEvaluation.of(evaluation, options.metrics or METRICS) if samples else None
         evaluations += [evaluation, *(captions.further if captions is not None else [])] if samples else []
     if evaluation is not None and conditional:
-        ensembles = EnsembleEvaluation.of(evaluation, options.conditions, options.members)
-        evaluations.append(ensembles.evaluation)
+        own = dataclasses.replace(options, sampler=None, steps=None, guidance=None)  # each by what it was trained for
+        kept = [output_files.check_folder(other.folder) for other in beside]
+        pairs = zip(beside, kept, strict=True)
+        others = [evaluated_models.plan_evaluation(one, own, source, load, temporary, out) for one, out in pairs]
+        ensembles = EnsembleEvaluation.of(evaluation, options.conditions, options.members, others)
+        evaluations += ensembles.evaluations.values()
     return EvaluatePlan(
         options=options,
         processes=processes,
@@ -120,8 +127,11 @@ def _measure(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
         conditional = yield from plan.ensembles.measure(plan.batch_size)
         yield Measured(conditional)
         if plan.folder is not None:
-            plot = plots.rank_plot(conditional.calibration)
-            yield from output_files.write_results(plan.folder, {facts.CONDITIONAL_FILE: conditional, "ranks.png": plot})
+            pictures = {"ranks.png": plots.rank_plot(conditional.calibration)}
+            if len(entry.model.spec.shape) > 1:
+                worst = yield from plan.ensembles.shown(conditional, plan.batch_size)
+                pictures["worst.png"] = compositions.truth_and_samples(worst, entry.model.spec.codec.channel_limits)
+            yield from output_files.write_results(plan.folder, {facts.CONDITIONAL_FILE: conditional, **pictures})
     if plan.likelihood is not None:
         bound = yield from measure_likelihood(entry, plan.likelihood, plan.batch_size)
         if plan.folder is not None:
@@ -169,6 +179,20 @@ def _check_parts(options: Evaluate, samples: bool) -> None:
             raise InputError(
                 f"{option(name)} is an option of {part}: give {option(part, True)} too, or leave {option(name)} out"
             )
+
+
+def _beside(
+    entry: evaluated_models.EvaluatedModel, options: Evaluate, measured: bool, device: torch.device
+) -> list[evaluated_models.EvaluatedModel]:
+    """Open the other models that answer the same conditions. Raises InputError where none are measured."""
+    beside = options.beside or ()
+    runs = (beside,) if isinstance(beside, str | Path | Model) else tuple(beside)
+    if runs and not measured:
+        raise InputError(f"{option('beside')} compares samples for conditions, which are not measured: leave it out")
+    others = [evaluated_models.open_model(run, options, device, str(i)) for i, run in enumerate(runs, start=1)]
+    for other in others:
+        evaluated_models.check_same_conditions(entry, other)
+    return others
 
 
 def _measures_conditions(options: Evaluate, has_conditions: bool, samples: bool) -> bool:
@@ -240,8 +264,7 @@ def _forecast(plan: EvaluatePlan) -> str | None:
         passes = plan.samples.passes
         named.append((f"{plan.samples.count:,} samples of {passes:,} network evaluations", plan.samples))
     if plan.ensembles is not None:
-        evaluation = plan.ensembles.evaluation
-        named.append((f"{evaluation.count:,} samples for the conditions of items", evaluation))
+        named += [(f"{one.count:,} {name}", one) for name, one in plan.ensembles.evaluations.items()]
     further = [] if plan.captions is None else plan.captions.further
     named += [(f"{evaluation.count:,} samples for captions", evaluation) for evaluation in further]
     shared = time_needed.sampling_parts(named, size)

@@ -97,6 +97,25 @@ def _check_functions(model: Model, options: WithSamples) -> None:
         derived.check_trusted([*made_by, *map(str, model.config.data.given or ())], options.trust or (), "trust")
 
 
+def check_alike(one: EvaluatedModel, two: EvaluatedModel) -> None:
+    """Raise InputError for two models whose items differ in shape or in coding."""
+    first, second = one.model.spec.items, two.model.spec.items
+    if first != second:
+        raise InputError(f"{one.name} makes {first}, but {two.name} {second}; compare runs whose items are alike")
+
+
+def check_same_conditions(one: EvaluatedModel, two: EvaluatedModel) -> None:
+    """Raise InputError for two models that do not answer the same conditions of alike items."""
+    check_alike(one, two)
+    first, second = ({**each.model.spec.conditions} for each in (one, two))
+    if first != second:
+        names = [name for name in {**first, **second} if first.get(name) != second.get(name)]
+        raise InputError(
+            f"{two.name} was not trained with the condition {names[0]} of {one.name}: compare runs of the same data "
+            f"and {option('given')}"
+        )
+
+
 def opener(entries: Sequence[EvaluatedModel], options: WithSamples, source: Any) -> OpenSplit:
     """Return the function that opens data for models, whose items are alike.
 
