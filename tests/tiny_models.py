@@ -115,7 +115,7 @@ def wake(net):
     return net
 
 
-def untrained(shape=(3, 8, 8), classes=(), process=None, augment=0.0, conditions=None, latent=None, **net):
+def untrained(shape=(3, 8, 8), classes=(), process=None, augment=0.0, conditions=None, latent=None, train=None, **net):
     """A model with random weights: a tiny U-Net, or for one dimension an MLP; with a factor, of latents."""
     settings = {"width": 16, "mults": (1, 2), "blocks": 1, "attention": (4,), "dropout": 0.1, "groups": 4, **net}
     config = dataclasses.replace(
@@ -123,6 +123,7 @@ def untrained(shape=(3, 8, 8), classes=(), process=None, augment=0.0, conditions
         data=configs.DataConfig(augment=augment),
         net=configs.UNetConfig(**settings),
         process=process or configs.ProcessConfig(),
+        train=train or configs.TrainConfig(),
         latent=configs.LatentConfig(latent, 3, 8) if latent else configs.LatentConfig(),
     )
     codec = Codec("uint8" if len(shape) == 3 else "float")

@@ -316,7 +316,8 @@ class Distil(WithSettings, WithResume, WithDevice, WithNet, WithOut):
     stages: int | None = None
     """Number of stages, each of which halves the step that is learned; default: the method's."""
     evaluations: int | None = None
-    """Number of network evaluations of the default sampler, and of the last stage of progressive; default: 2."""
+    """Number of network evaluations of the default sampler, and of the last stage of progressive; default: 2, and of
+    the method energy 1."""
 
 
 class Sample(WithDevice, WithThreads, WithNet, WithOut, WithConditions):

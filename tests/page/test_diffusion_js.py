@@ -114,6 +114,11 @@ def test_random_numbers_are_the_same_to_the_last_bit(js):
         actual = js(code, [seed, step, draw, size])
         expected = randomness.normal((size,), seed, Stream.REVERSE, step, range(500), draw=draw or None)
         assert torch.equal(tensor(actual), expected.double().flatten())
+    for index in (999, 0, 49):
+        actual = js("(A, index) => [0, 5, 123456].flatMap(item => [...A.networkNoise(33, 8, item, index)])", index)
+        keys = randomness.keys(8, Stream.KEYS, 0, [0, 5, 123456])
+        expected = randomness.normal_of(keys, (33,), torch.full((3,), index))
+        assert torch.equal(tensor(actual), expected.double().flatten())
     for name in SCHEDULES:
         actual = js("(A, name) => [...A.prior(A.schedule(name, 1000), 2, 5, [...Array(300).keys()])]", name)
         expected = reverse.prior(schedules.BY_NAME[name](1000), (2,), 5, range(300))

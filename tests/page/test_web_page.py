@@ -22,7 +22,7 @@ from PIL import PngImagePlugin
 from ancestral import load
 from ancestral.base.errors import InputError
 from ancestral.conditions import Classes, Image, Vector, Words
-from ancestral.config import ProcessConfig, TransformerConfig
+from ancestral.config import ProcessConfig, TrainConfig, TransformerConfig
 from ancestral.data.spec import Codec
 from ancestral.interop import write_html, write_space
 from ancestral.model import Model, build
@@ -138,6 +138,7 @@ def images(**options):
 
 
 LABELS = {"classes": ("a", "b", "c")}
+ANSWERS = TrainConfig(objective="energy:evaluations=2")
 CASES = {
     "ddim of 50 steps": lambda: sampled_by(images(), "ddim:steps=50"),
     "ddim with noise, no clip": lambda: sampled_by(images(**LABELS), "ddim:steps=7,eta=0.7,clip=none"),
@@ -151,6 +152,9 @@ CASES = {
     "leading times": lambda: sampled_by(images(), "ddim:steps=60,spacing=leading"),
     "consistency": lambda: sampled_by(
         images(process=ProcessConfig("karras", 100, "skip"), **LABELS), "consistency:steps=3"
+    ),
+    "noise that the network draws, scaled": lambda: sampled_by(
+        images(process=ProcessConfig("cosine", 100, "x0"), train=ANSWERS, **LABELS), "consistency:steps=2,noise=1.3"
     ),
     "points": lambda: sampled_by(images(shape=(2,)), "dpm:steps=9"),
     "signals": lambda: sampled_by(images(shape=(2, 16)), "dpm-sde:steps=9"),

@@ -115,9 +115,27 @@ def test_it_cannot_be_distilled(run, data, tmp_path):
 
 
 def test_what_cannot_draw_its_noise_refuses_it(run, tmp_path):
-    for to in ("html", "diffusers"):
-        with pytest.raises(InputError, match="noise"):
-            finish(export.run(export.plan(Export(run=run.folder, to=to, out=tmp_path / f"x.{to}"))))
+    with pytest.raises(InputError, match="noise"):
+        finish(export.run(export.plan(Export(run=run.folder, to="diffusers", out=tmp_path / "x"))))
+
+
+@pytest.mark.parametrize("target", ["x0", "v"])
+def test_a_model_is_distilled_to_one_that_answers_in_one_evaluation(data, tmp_path, target):
+    settings = {**SETTINGS, "steps": 2, "lr": 1e-12}  # so that the weights stay what they begin with
+    source = ancestral.train("arrays", data=data, out=tmp_path / "many", **settings, target=target)
+    taught = ancestral.distil(source.folder, data=data, out=tmp_path / "one", method="energy", **settings).model
+    config, before = taught.config, source.model.diffusion.net.state_dict()
+    assert (config.train.energy["evaluations"], config.process.target) == (1, "x0")
+    assert config.sample.sampler == "consistency:steps=1"
+    assert len(torch.unique(taught.sample(3, given={"low": data[1]["low"][:1]}), dim=0)) == 3
+    for name, value in taught.diffusion.net.state_dict().items():
+        if name in before:  # a last layer that predicts something else begins anew
+            assert torch.allclose(value, before[name], atol=1e-6) == (target == "x0" or name != "out.weight")
+    other = {**settings, "data": data, "out": tmp_path / "other"}
+    with pytest.raises(InputError, match="one stage"):
+        ancestral.distil(source.folder, method="energy", stages=2, **other)
+    with pytest.raises(InputError, match="answers in one evaluation"):
+        ancestral.train("arrays", initial=taught, **other)
 
 
 @pytest.mark.parametrize(

@@ -432,6 +432,14 @@ DISTILLATIONS = Registry(
         # with a constant rate the last stage, which is the hardest, learns as fast as the first
         settings={"optimiser": "adam", "lr": 1e-3, "ema": 0.98, "decay": "none"},
     ),
+    Distillation(
+        "energy",
+        "objectives:EnergyScore",
+        "a conditional model answers in one evaluation, by the energy score; it begins with the model's weights",
+        "Lang et al. (2024)",
+        stages=1,
+        settings={},
+    ),
 )
 DEFAULT_DISTILLATION = "consistency"
 

@@ -196,6 +196,10 @@ CONVERTED = ("eps", "score")
 times b/a and more, so errors at high noise ruin a sample."""
 
 
+ONCE_TAUGHT: dict[str, Any] = {"steps": 1000, "warmup": 50, **_often(500)}
+"""Settings of the training of a model that answers in one evaluation from one that answers in many."""
+
+
 def distilled(
     config: Config, method: str = DEFAULT_DISTILLATION, stages: int | None = None, evaluations: int | None = None
 ) -> Config:
@@ -205,7 +209,7 @@ def distilled(
         config: The config of the model.
         method: A name of `registries.DISTILLATIONS`. "consistency" has steps of a teacher from stage `TAUGHT_FROM` on.
         stages: The number of stages; None is the method's.
-        evaluations: The number of network evaluations of the default sampler; None is 2.
+        evaluations: The number of network evaluations of the default sampler; None is 2, and of the method energy 1.
 
     Raises:
         InputError: If the method needs steps of DDIM, and the model is distilled so that it has none.
@@ -217,6 +221,14 @@ def distilled(
         raise InputError(
             f"the x̂_0 of this model is a sample, so it has no steps of DDIM to teach; use {option('method', 'tuning')}"
         )
+    if method == "energy":
+        if stages not in (None, 1):
+            raise InputError(f"the method energy has one stage: leave {option('stages', stages)} out")
+        count = 1 if evaluations is None else evaluations
+        train = dataclasses.replace(config.train, **ONCE_TAUGHT)
+        plain = dataclasses.replace(config, train=train, runtime=RuntimeConfig(), initial=InitialConfig())
+        answering = plain.with_objective(f"energy:evaluations={count}")
+        return dataclasses.replace(answering, distil=DistilConfig(method, 1, evaluations=count))
     with_teacher = method == "consistency" and not model_method  # a distilled model is no denoiser to take steps with
     target: Any = config.process.target
     settings: dict[str, Any] = {"steps": 2000, "warmup": 50, **_often(500), **entry.settings}

@@ -25,7 +25,7 @@ from ancestral.targets import Denoiser, Target
 from ancestral.training import Progress
 from ancestral.training.trackers import Tracker
 
-DistillationName = Literal["consistency", "tuning", "progressive"]
+DistillationName = Literal["consistency", "tuning", "progressive", "energy"]
 MetricName = Literal[
     "frechet",
     "kernel",
@@ -405,10 +405,12 @@ def distil(
         data: Data to train on, in any form that training takes; default: those of the model.
         method: consistency (x̂_0 at every noise level is a sample; with the model as a teacher in later stages),
             tuning (the same without a teacher), progressive (each step learns two steps of a teacher, so the same
-            noise gives the same sample). Default: consistency, or the method of the run that is resumed.
+            noise gives the same sample), energy (a conditional model answers in one evaluation, by the energy
+            score; it begins with the model's weights). Default: consistency, or the method of the run that is
+            resumed.
         stages: Number of stages, each of which halves the step that is learned; default: the method's.
         evaluations: Number of network evaluations of the default sampler, and of the last stage of progressive;
-            default: 2.
+            default: 2, and of the method energy 1.
         out: Run folder; default: runs/, the name of the model's run or repository, and the method.
         net: The custom network that the model was trained with, or the function that builds it.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.

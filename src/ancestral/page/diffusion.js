@@ -191,13 +191,15 @@ export const exact = (schedule, points) => ({
  * evaluate({x, index, ...inputs}): the output of the network for one item x (Float32Array) at index t − 1.
  * size: the number of elements of an item; the output may have as many more, the fraction of a learned variance.
  * tables: target_x0 (p), target_eps (q), input_scale and output_scale for t = 1..T, as ONNX files have them.
- * The condition of `predict` is an array with the inputs of each item.
+ * The condition of `predict` is an array with the inputs of each item; `draw`, a function of the index, makes those that
+ * differ from time to time.
  */
 export function trained({ schedule, evaluate, size, tables }) {
   const estimate = (x, t, inputs) => {
     const [a, b] = schedule.at(t), [p, q, scaleIn, scaleOut] = [
       tables.target_x0, tables.target_eps, tables.input_scale, tables.output_scale].map((table) => table[t - 1]);
-    const output = evaluate({ ...inputs, x: Float32Array.from(x, (value) => scaleIn * value), index: t - 1 });
+    const { draw = () => ({}), ...given } = inputs ?? {};
+    const output = evaluate({ ...given, ...draw(t - 1), x: Float32Array.from(x, (value) => scaleIn * value), index: t - 1 });
     const answer = Float64Array.from(output.subarray(0, size), (value) => scaleOut * value);
     const fraction = output.length > size && Float64Array.from(output.subarray(size), (value) => (value + 1) / 2);
     return { ...solve(x, answer, a, b, p, q), fraction: fraction || undefined };
@@ -302,10 +304,11 @@ function mix([h, l]) {
 const pair = (number) => [Math.floor(number / 2 ** 32), number >>> 0];
 
 /** The word of a step: the number itself, or of a time between the integers the 64 bits of the float. */
-function stepWord(step) {
-  if (Number.isInteger(step)) return pair(step);
+const stepWord = (step) => (Number.isInteger(step) ? pair(step) : floatBits(step));
+
+function floatBits(number) {
   const view = new DataView(new ArrayBuffer(8));
-  view.setFloat64(0, step);
+  view.setFloat64(0, number);
   return [view.getUint32(0), view.getUint32(4)];
 }
 
@@ -315,26 +318,41 @@ function counters(count) {
   return range(count, (j) => mix((word = j ? plusGamma(word) : word)));
 }
 
+/** The keys of items of a seed, a function of their indices. */
+function keysOf(seed, stream, step) {
+  const words = [pair(seed), [0, crc32(new TextEncoder().encode(stream))], stepWord(step)];
+  const prefix = words.reduce((before, word) => mix(plusGamma(xor(before, word))), [0, 0]);
+  return (index) => mix(plusGamma(xor(pair(index), prefix)));
+}
+
+/** N(0, 1) of a key, rounded to float32, with the constants of `counters`. */
+function gaussian(key, size, each) {
+  const half = each.length, z = new Float64Array(size);
+  for (let j = 0; j < half; j++) {
+    const [high, low] = mix(xor(key, each[j]));
+    const radius = Math.sqrt(-2 * Math.log(Math.fround(high + 1) * 2 ** -32)); // Box-Muller; u is float32
+    const angle = low * (2 ** -32 * 2 * Math.PI);
+    z[j] = Math.fround(radius * Math.cos(angle)); // first all cosines, then all sines
+    if (half + j < size) z[half + j] = Math.fround(radius * Math.sin(angle));
+  }
+  return z;
+}
+
+/** The noise that a network draws for an item at time index t − 1: the numbers of `ancestral.conditions.Noise`. */
+export function networkNoise(size, seed, item, index) {
+  const key = keysOf(seed, "keys", 0)(item), draw = mix(plusGamma(floatBits(index)));
+  return gaussian(mix(plusGamma(xor(key, draw))), size, counters(Math.ceil(size / 2)));
+}
+
 /**
  * N(0, 1) for items of `size` elements, rounded to float32: the numbers of `ancestral.randomness.normal`.
  *
  * indices: the items' indices within the seed. draw: the number of the draw at the same step; 0 is the first.
  */
 export function normal(size, seed, stream, step, indices, draw = 0) {
-  const name = new TextEncoder().encode(draw ? `${stream} ${draw}` : stream);
-  const words = [pair(seed), [0, crc32(name)], stepWord(step)];
-  const prefix = words.reduce((before, word) => mix(plusGamma(xor(before, word))), [0, 0]);
-  const half = Math.ceil(size / 2), each = counters(half), z = new Float64Array(size * indices.length);
-  indices.forEach((index, i) => {
-    const key = mix(plusGamma(xor(pair(index), prefix)));
-    for (let j = 0; j < half; j++) {
-      const [high, low] = mix(xor(key, each[j]));
-      const radius = Math.sqrt(-2 * Math.log(Math.fround(high + 1) * 2 ** -32)); // Box-Muller; u is float32
-      const angle = low * (2 ** -32 * 2 * Math.PI);
-      z[i * size + j] = Math.fround(radius * Math.cos(angle)); // first all cosines, then all sines
-      if (half + j < size) z[i * size + half + j] = Math.fround(radius * Math.sin(angle));
-    }
-  });
+  const key = keysOf(seed, draw ? `${stream} ${draw}` : stream, step), each = counters(Math.ceil(size / 2));
+  const z = new Float64Array(size * indices.length);
+  indices.forEach((index, i) => z.set(gaussian(key(index), size, each), i * size));
   return z;
 }
 

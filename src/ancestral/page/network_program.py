@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from torch._decomp import get_decompositions
 
 from ancestral.base.errors import InputError
-from ancestral.conditions import argument_name
+from ancestral.conditions import NOISE, argument_name
 from ancestral.model import Model
+from ancestral.nets import drawn_noise
 from ancestral.nets.autoencoder import Decoder, Encoder
 from ancestral.nets.unet import UpsampleLayer
 from ancestral.page.aten_operations import KEPT_WHOLE, SPLIT
@@ -69,6 +70,8 @@ def compile_network(model: Model) -> NetworkProgram:
     inputs = {"x": torch.zeros(1, *model.spec.x_shape), "index": torch.zeros(1)}
     for name, kind in model.spec.conditions.items():
         inputs[argument_name(name)] = kind.absent(1, model.spec.x_shape[1:])
+    if (drawn := drawn_noise(model.diffusion.net)) is not None:
+        inputs[NOISE] = drawn.absent(1)
     return compile_module(model.diffusion.net, inputs)
 
 

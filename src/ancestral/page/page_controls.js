@@ -5,7 +5,7 @@ import { el } from "./shared/elements.js";
 
 const CHIPS = 40; // the most classes that are shown side by side
 const MOST_REPEATS = 10000; // of what a sampler does at a step, and the most steps
-const OPTIONS = ["eta", "variance", "order", "steps_per_level", "step_size", "corrections", "snr"];
+const OPTIONS = ["eta", "variance", "order", "steps_per_level", "step_size", "corrections", "snr", "noise"];
 
 /** Whether the value of a setting is a whole number in a range; an error that says so, if not. */
 export function wholeNumber(text, name, least, most) {
@@ -23,6 +23,7 @@ const SOUND = { // what settings of a sampler can be
   eta: (value) => Number.isFinite(value) && value >= 0,
   variance: (value) => ["large", "small", "learned"].includes(value),
   order: isCount, steps_per_level: isCount, corrections: isCount, step_size: above, snr: above,
+  noise: (value) => above(value) && value < 100,
   churn: (value) => value === 0, rtol: (value) => value === null, // these the page does not have
 };
 

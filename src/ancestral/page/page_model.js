@@ -18,11 +18,11 @@ function unpacked(id) {
 /** Unpacks the model, and starts the Workers. Resolves to both. */
 export async function load() {
   const read = async (id) => JSON.parse(new TextDecoder().decode(await unpacked(id)));
-  const model = await read("model"), { signal, noise, prior_std, tables, shape, x_shape, factor } = model;
+  const model = await read("model"), { signal, noise, prior_std, tables, shape, x_shape, factor, network_noise } = model;
   const sizeOf = (sides) => sides.reduce((product, side) => product * side, 1);
   const kernels = await unpacked("kernels"), weights = await unpacked("weights"), programs = await read("programs");
   const source = ["theory", "worker"].map((id) => $(id).textContent).join("\n");
-  const sent = { signal, noise, prior_std, tables, shape, x_shape, factor, size: sizeOf(x_shape) };
+  const sent = { signal, noise, prior_std, tables, shape, x_shape, factor, network_noise, size: sizeOf(x_shape) };
   const workers = new Workers(source, { kernels, programs, weights, model: sent });
   const memory = Object.values(programs).reduce((sum, program) => sum + program.memory, 0);
   const fit = Math.max(1, Math.floor(MOST_BYTES / (memory + weights.length)));

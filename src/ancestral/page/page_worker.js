@@ -5,7 +5,7 @@
  * failed {text}. A state that is not shown has no x. x and x0 are on the scale of items; latents are decoded for that.
  */
 
-import { guided, inpainting, prior, tabulated, trained, trajectory as reverse } from "./diffusion.js";
+import { guided, inpainting, networkNoise, prior, tabulated, trained, trajectory as reverse } from "./diffusion.js";
 import { network } from "./network.js";
 
 let networks, evaluate, model, schedule, current = null, evaluations = 0, milliseconds = 0;
@@ -92,14 +92,19 @@ function knownLatents({ y, known }) {
 function trajectory({ index, inputs, guidance }, job, edit) {
   const { sampler, steps, spacing, options, seed } = job, size = model.size;
   let denoiser = trained({ schedule, evaluate, size, tables: model.tables });
-  denoiser = guided(denoiser, guidance ?? job.guidance, [job.absent], job.rescale);
+  const draw = model.network_noise ? (time) => ({ noise: drawn(seed, index, time, options?.noise ?? 1) }) : undefined;
+  denoiser = guided(denoiser, guidance ?? job.guidance, [{ ...job.absent, draw }], job.rescale);
   if (edit) denoiser = inpainting(denoiser, edit.y, edit.known, job.clip);
   const clip = edit ? null : job.clip; // what agrees with the image is not clipped any more
   const x_T = prior(schedule, size, seed, [index]);
   return reverse({
-    denoiser, condition: [inputs], sampler, steps, spacing, options, clip, x_T, seed, indices: [index],
+    denoiser, condition: [{ ...inputs, draw }], sampler, steps, spacing, options, clip, x_T, seed, indices: [index],
   });
 }
+
+/** The noise that the network draws for an item, times the factor of the sampler. */
+const drawn = (seed, index, time, factor) =>
+  networkNoise(model.network_noise, seed, index, time).map((value) => factor * value);
 
 function report(position, { index, t, x, x0 }, job) {
   const message = { type: "state", job: job.number, position, index, t };

@@ -139,7 +139,7 @@ def page(model: Model, title: str, description: str) -> str:
 def facts(model: Model) -> dict[str, Any]:
     """Return what a page needs of a model besides its network, to be written as JSON."""
     schedule, spec = model.denoiser.schedule, model.spec
-    train = model.config.train
+    train, drawn = model.config.train, drawn_noise(model.diffusion.net)
     return {
         "sha256": "" if model.file is None else storage.sha256(model.file),
         "version": __version__,
@@ -156,16 +156,15 @@ def facts(model: Model) -> dict[str, Any]:
         "tables": model.diffusion.target.tables(model.denoiser.schedule),
         "samplers": [*_samplers(model)],
         "settings": [*swept_settings(edit=False)],
+        "network_noise": None if drawn is None else drawn.shape[0],
         "guidance": bool((spec.classes and train.label_dropout) or (spec.further and train.condition_dropout)),
     }
 
 
 def _check(model: Model) -> None:
-    """Raise InputError for items that a page does not show, and for a network that draws its answers."""
+    """Raise InputError for items that a page does not show."""
     shape, kind = model.spec.shape, ARRAY_NAMES.get(len(model.spec.shape) - 1, "points")
     alternative = f"use {option('to', 'onnx')}"
-    if drawn_noise(model.diffusion.net) is not None:
-        raise InputError(f"a page cannot draw the noise of a network with an energy score; {alternative}")
     if kind == "points" and shape != (2,):
         raise InputError(f"a page shows points in 2 dimensions, and these have {shape[0]}; {alternative}")
     if kind == "volumes":
@@ -183,7 +182,8 @@ def _samplers(model: Model) -> Iterator[str]:
     known = [sampler for name in PAGE_SAMPLERS if (sampler := _other(model, name)) is not None]
     if _in_browser(own):
         yield sampler_name(own)
-        known = [] if distil and DISTILLATIONS[distil].consistent else known
+        sampled = model.config.train.energy is not None or (distil and DISTILLATIONS[distil].consistent)
+        known = [] if sampled else known
     # a sampler that differs from the model's own in settings alone is not offered a second time
     yield from (
         name for name in map(sampler_name, known) if not _in_browser(own) or _kind(name) != _kind(sampler_name(own))

@@ -34,6 +34,8 @@ IMAGE_WEIGHTS = f"{CONDITIONING}stem.weight"
 """The weights of the images among them, (width, channels of all images, ...), in the order of the conditions."""
 PIECES = f"{CONDITIONING}encoders.of_{{}}.embedding.weight"
 """The embedding of the pieces of words, (1 + pieces, width), by the name of the argument."""
+LAST = "out."
+"""The last layer of the networks of this package, which begins anew where what it predicts has no like."""
 CLASSES_LISTED = 5
 """Largest number of classes that a message names."""
 
@@ -112,6 +114,13 @@ def start_of(
     may_differ = MAY_DIFFER | (SCHEDULE if _plain(parts) else set())
     if config.distil.convert or (model.config.process.target, config.process.target) == ("x0", "skip"):
         may_differ |= {"target"}
+    if config.train.energy is not None:
+        may_differ |= {"target", "learned_variance"}
+    elif model.config.train.energy is not None:
+        raise InputError(
+            f"{record.model} answers in one evaluation: give {option('objective', model.config.train.objective)} to go "
+            "on from it"
+        )
     _check_parts(record.model, model.config, config, may_differ)
     if model.config.data.augment and not config.data.augment:
         before, after = (option(augmentation.NAME, part.data.augment) for part in (model.config, config))
@@ -236,7 +245,11 @@ def initial_weights(trainer: Trainer, start: Start) -> tuple[Mapping[str, Tensor
     notes += [f"{one} has {new_ones}; all others keep their embedding" for one, new_ones in pieces.items()]
     if new:
         notes.append(f"new conditions: {', '.join(new)}; at first they change nothing, and all other weights are kept")
-    return _for_conditions(weights, before, now, trainer.state.net.state_dict()), notes
+    random = trainer.state.net.state_dict()
+    fitted = _for_conditions(weights, before, now, random)
+    if trainer.config.process.target != start.model.config.process.target and trainer.config.train.energy is not None:
+        fitted = {**fitted, **{name: value for name, value in random.items() if name.startswith(LAST)}}
+    return fitted, notes
 
 
 def _changed_classes(before: DataSpec, now: DataSpec) -> dict[str, str]:
