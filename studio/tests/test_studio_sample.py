@@ -212,6 +212,43 @@ def test_conditions_have_controls(pages, server, tmp_path):
     assert np.array_equal(again.samples(again.start())[0], page.samples(entry)[0])
 
 
+def test_samples_of_one_condition_are_shown_together(pages, server):
+    page = pages().open(f"sample/{id_of(server, 'stripes')}")
+    page.set(n=7, seed=1, steps=2)
+    page.tab.locator("[data-condition=angle] legend input").check()
+    page.tab.locator("[data-condition=angle] input[type=number]").fill("4.25")
+    samples = np.stack(page.samples(page.start())).astype(float).reshape(7, 8, 8, -1)
+    page.tab.get_by_text("All samples together").click()
+
+    def drawn(name):
+        return np.array(page.tab.locator(f"canvas[data-map={name}]").evaluate(
+            "canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"
+        )).reshape(8, 8, 4)[..., :3]  # fmt: skip
+
+    members = page.tab.get_by_label("Members")
+    assert members.input_value() == "7"
+    for count in (7, 3):
+        members.fill(str(count))
+        some = samples[:count]
+        page.until(lambda some=some: np.abs(drawn("mean") - some.mean(0)).max() <= 0.5 + 1e-6)
+        for name, share in (("low", 0.05), ("median", 0.5), ("high", 0.95)):
+            assert np.abs(drawn(name) - np.quantile(some, share, axis=0)).max() <= 0.5 + 1e-6
+        spread = np.sqrt(some.var(0, ddof=1).mean(-1))
+        assert np.abs(drawn("spread")[..., 0] - 255 * spread / spread.max()).max() <= 0.5 + 1e-6
+    mean = page.tab.locator("canvas[data-map=mean]")
+    box = mean.bounding_box()
+    mean.click(position={"x": 2.5 / 8 * box["width"], "y": 5.5 / 8 * box["height"]})
+    quantiles = np.floor(np.quantile(samples[:3, 5, 2], (0.05, 0.5, 0.95), axis=0) + 0.5).astype(int).T.tolist()
+    names = ("red ", "green ", "blue ") if len(quantiles) == 3 else ("",)
+    said = ", ".join(f"{name}{mid} ({low} to {high})" for name, (low, mid, high) in zip(names, quantiles, strict=True))
+    page.tab.get_by_text(f"row 5, column 2: median and 5 to 95 %: {said}").wait_for()
+    page.tab.get_by_label("Maps of all samples").press("ArrowRight")
+    page.tab.get_by_text("row 5, column 3").wait_for()
+    page.tab.locator("[data-condition=angle] legend input").uncheck()  # without a condition there is nothing to compare
+    page.start()
+    page.tab.get_by_text("All samples together").wait_for(state="hidden")
+
+
 def test_a_job_is_followed_over_two_reloads(pages, server):
     """The second one comes before the job has ended."""
     page = pages().open(f"sample/{id_of(server, 'digits')}")

@@ -3,6 +3,7 @@
 import { el, fill } from "../page/shared/elements.js";
 import { valuesByName } from "./conditions.js";
 import { button, write } from "./dom.js";
+import { Ensemble, isOfOneCondition } from "./ensemble.js";
 import { Film } from "./film.js";
 import { TileGrid, tileSize } from "./grid.js";
 import { SampleDetails, isSingle } from "./sample_details.js";
@@ -45,6 +46,7 @@ export class SampleResult {
       disabled: true,
       title: "Continue from this step with another seed, label, guidance or sampler",
     });
+    this.ensemble = new Ensemble();
     this.files = el("div", { class: "row small" });
     this.empty = el("p", { class: "empty" }, "Choose a run, then Sample: every step appears here as it is computed.");
     this.tools = el(
@@ -58,6 +60,7 @@ export class SampleResult {
         this.files,
         tileSize(() => this.grid.resize()),
       ),
+      this.ensemble.element,
       this.viewer.element,
     );
     this.items = new SampleItems(app);
@@ -80,6 +83,7 @@ export class SampleResult {
     this.made = nothing();
     this.names = this.nextNames;
     for (const part of [this.reel, this.grid, this.details, this.viewer]) (part.clear ?? part.close).call(part);
+    this.ensemble.hide();
     fill(this.files);
   }
 
@@ -142,6 +146,13 @@ export class SampleResult {
       Array.from({ length: step.layout.count }, (_, place) => this.caption(place) || String(indices[place] ?? place)),
     );
     this.drawViewer();
+    this.drawEnsemble();
+  }
+
+  /** Show all samples together, once they are made, if they are of one condition. */
+  drawEnsemble() {
+    const { entry, images, step } = this.made;
+    if (entry?.recipe && step && isOfOneCondition(entry.recipe)) this.ensemble.show(images.x0 ?? images.x, step.layout);
   }
 
   /** Show the sample at a place over the whole window. */
