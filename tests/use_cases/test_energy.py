@@ -9,6 +9,7 @@ import torch
 import ancestral
 from ancestral import InputError, Request, objectives, randomness
 from ancestral.base.events import finish
+from ancestral.config.request import EditRequest
 from ancestral.declarations import Export
 from ancestral.measure.conditional_samples import FACTORS
 from ancestral.randomness import Stream
@@ -99,6 +100,19 @@ def test_onnx_takes_the_noise_as_an_input(run, data, tmp_path):
     answers = session.run(None, {name: value.numpy() for name, value in (inputs | {"noise": noise}).items()})[0]
     ours = run.model.make(Request.of(3, given={"low": low}), decode=False)
     assert np.allclose(np.clip(answers, -1, 1), ours, atol=1e-5)
+
+
+def test_an_edit_is_one_evaluation_of_what_the_network_was_trained_for(data, tmp_path):
+    settings = {**SETTINGS, "steps": 2, "given": ("mask:left",)}
+    model = ancestral.train("arrays", data=data[0], out=tmp_path / "run", objective="energy", **settings).model
+    mask = torch.zeros(8, 8, dtype=torch.bool)
+    mask[:, 4:] = True
+    process = model.process(Request.of(2).of_edit(EditRequest("inpaint"), {"image": data[0][0], "mask": mask}))
+    assert (process.method, len(process.times)) == ("trained", 2)
+    edited = model.inpaint(data[0][0], mask, n=2)
+    assert torch.equal(torch.as_tensor(edited)[..., :4], data[0][0][..., :4].expand(2, -1, -1, -1))
+    with pytest.raises(InputError, match="this is something else"):
+        model.inpaint(data[0][0], mask.T, n=2)
 
 
 @pytest.mark.parametrize(
