@@ -109,12 +109,16 @@ def synthetic(name: str) -> image_sets.Split:
     return image_sets.Split(train, torch.from_numpy(items[5000:]))
 
 
-def _field(generator: np.random.Generator, count: int, sides: tuple[int, ...] = (32, 32)) -> Any:
-    """Gaussian fields, periodic, whose power falls with the third power of the frequency; variance 1."""
-    axes = tuple(range(1, 1 + len(sides)))
+def _amplitude(sides: tuple[int, ...]) -> Any:
+    """The root of the power of a field at each frequency."""
     squares = sum(np.square(one) for one in np.meshgrid(*map(np.fft.fftfreq, sides), indexing="ij"))
     amplitude = (squares + 1 / max(sides) ** 2) ** -0.75
-    amplitude *= np.sqrt(math.prod(sides) / np.square(amplitude).sum())
+    return amplitude * np.sqrt(math.prod(sides) / np.square(amplitude).sum())
+
+
+def _field(generator: np.random.Generator, count: int, sides: tuple[int, ...] = (32, 32)) -> Any:
+    """Gaussian fields, periodic, whose power falls with the third power of the frequency; variance 1."""
+    axes, amplitude = tuple(range(1, 1 + len(sides))), _amplitude(sides)
     white = np.fft.fftn(generator.standard_normal((count, *sides)), axes=axes)
     return np.fft.ifftn(white * amplitude, axes=axes).real[:, None]
 
@@ -369,12 +373,33 @@ def stand_ins(problem: Problem, generator: torch.Generator) -> dict[str, Tensor]
     for one in problem.condition:
         nearest.append((small - one).flatten(1).square().sum(1).argmin())
     parts = {"random training images": train[members], "nearest training image": train[torch.stack(nearest)][:, None]}
-    if task.given.startswith("upscale"):
+    if task.given.startswith("upscale") and truth.ndim == 4:
         made = derived.parse(task.given).make(truth, 1, 0, range(len(truth)))  # type: ignore[union-attr]
         parts["bicubic (Pillow)"] = torch.stack([_bicubic(each, truth.shape[3]) for each in made])[:, None]
+    if task.data == "field":
+        parts["the exact posterior"] = _exact_fields(problem, generator)
     elif task.given == "grey":
         parts["the grey image itself"] = problem.condition[:, :1].expand_as(truth)[:, None]
     return parts
+
+
+def _exact_fields(problem: Problem, generator: torch.Generator) -> Tensor:
+    """Samples of the posterior of Gaussian fields, of which y = A x + σ n is known, (N, K, *shape)."""
+    (side, _), codec, made = problem.spec.shape[1:], problem.spec.codec, derived.parse(problem.task.given)
+    y = made.make(problem.truth, 1, 0, range(len(problem.truth))).flatten(1).double()  # type: ignore[union-attr]
+    zero, one = (codec.encode(torch.full((1, 1, 1, 1), value)).double() for value in (0.0, 1.0))
+    column = np.fft.ifft2(np.square(_amplitude((side, side)))).real
+    shifts = np.arange(side)[:, None] - np.arange(side)
+    covariance = torch.from_numpy(column[shifts][:, :, shifts].transpose(0, 2, 1, 3).reshape(side**2, side**2))
+    covariance = covariance * float(one - zero) ** 2
+    A = nn.functional.avg_pool2d(torch.eye(side**2).view(-1, 1, side, side), side // 8).flatten(1).double().T
+    seen = A @ covariance @ A.T + made.noise**2 * torch.eye(len(A))  # type: ignore[union-attr]
+    gain = torch.linalg.solve(seen, A @ covariance).T
+    mean = float(zero) + (y - float(zero)) @ gain.T
+    values, vectors = torch.linalg.eigh(covariance - gain @ A @ covariance)
+    root = vectors * values.clamp(min=0).sqrt()
+    z = torch.randn(len(y), problem.task.members, side**2, generator=generator, dtype=torch.float64)
+    return (mean[:, None] + z @ root.T).float().view(len(y), -1, *problem.spec.shape)
 
 
 def _bicubic(image: Tensor, side: int) -> Tensor:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from ancestral import InputError, nets, randomness, samplers, schedules, targets
 from ancestral.conditions import Noise, Vector
 from ancestral.diffusion import Diffusion
+from ancestral.metrics import ensembles
 from ancestral.objectives import EnergyScore
 from ancestral.objectives.energy_score import in_patches
 from ancestral.randomness import Stream
@@ -105,6 +106,14 @@ def test_it_learns_the_gaussian_posterior(evaluations):
             assert torch.allclose(samples.mean(0), gain * y, atol=0.02)
             # on average an energy score is flat around its minimum: an error of 5 % here costs 0.1 % of it
             assert torch.allclose(torch.cov(samples.T), expected, rtol=0.1, atol=0.01)
+    x, y = draw(10**6)
+    exact = (
+        gain * y
+        + torch.randn(64, 256, 2, generator=torch.Generator().manual_seed(2)) @ torch.linalg.cholesky(expected).T
+    )
+    ours = answers(denoiser, kind.encode(y.repeat(64, 1)), 64 * 256).view(64, 256, 2)
+    score, least = (ensembles.energy_scores(each.transpose(0, 1), x).mean() for each in (ours, exact))
+    assert score < 1.02 * least
 
 
 @pytest.mark.slow
