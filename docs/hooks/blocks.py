@@ -261,7 +261,8 @@ def _measured() -> Iterator[tuple[str, str, str, str]]:
     few = _record("digits-2.cpu-avx512-amx.ancestral-distil")
     peer = _record("digits-2.cpu-avx512-amx.diffusers-tuned")
     undistilled = f"diffusers, undistilled: {_over_seeds(peer)}"
-    yield "digits, KID of two network evaluations", _over_seeds(few), undistilled, _command(few)
+    spent = few["seeds"][0]["runs"][0]["minutes"]
+    yield f"digits, KID of two network evaluations, {spent:g} CPU-minutes of distillation", _over_seeds(few), undistilled, _command(few)
 
     memory = _read("results/memory.cpu-avx512-bfloat16.json")["rows"]
     ours, peer = (

@@ -457,7 +457,7 @@ class Config:
         if (energy := config.train.energy) is None:
             return config
         size = self.train.batch_size and config.train.items(self.train.batch_size)  # so that a step takes as long
-        usual = {"coupling": "independent", "clip": False, "label_dropout": 0.0, "condition_dropout": 0.0}
+        usual = {"coupling": "independent", "clip": True, "label_dropout": 0.0, "condition_dropout": 0.0}
         sampler = f"consistency:steps={energy['evaluations']}"
         return config.with_settings(**OF_ENERGY, **usual, batch_size=size, sampler=sampler)
 

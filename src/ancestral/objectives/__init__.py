@@ -102,7 +102,7 @@ def from_config(config: Any, denoiser: Any) -> Objective:
     entry.check_options("objective", options)
     if entry.name != "denoising":
         objective: Objective = entry.make(**options)
-        return objective
+        return Clipped(objective) if process.clip else objective
     entry, options = COUPLINGS.read(train.coupling)
     entry.check_options("coupling", options)
     denoising = build(

@@ -268,6 +268,14 @@ class ObjectiveWrapper(Objective):
         """See `Objective.pair`: as the inner objective does."""
         return self.inner.pair(x0, eps, **condition)
 
+    def evaluate(self, *arguments: Any, **options: Any) -> ForwardPass:
+        """See `Objective.evaluate`: as the inner objective does."""
+        return self.inner.evaluate(*arguments, **options)
+
+    def keys(self, *arguments: Any, **options: Any) -> dict[str, Tensor]:
+        """See `Objective.keys`: as the inner objective does."""
+        return self.inner.keys(*arguments, **options)
+
     @property
     def pairs(self) -> bool:
         """See `Objective.pairs`."""
