@@ -1,6 +1,7 @@
 """Conditional models at equal CPU time: the energy score of held-out images, given y = A x + σ n.
 
-python bench/conditions.py TASK [--by ours|diffusers|lucidrains] [--seconds 120] [--seeds 1] [--evaluations N] [--out F]
+python bench/conditions.py TASK [SETTING=VALUE ...] [--by ours|diffusers|lucidrains] [--seconds 120] [--out F]
+python bench/conditions.py collect --out F     write bench/results/answers.KIND.json from the rows below a folder
 
 left    the left half of a digit, with noise 0.05      grey, grey32   the grey of emoji of 64x64, or of 32x32
 small   digits 4 times smaller, with noise 0.05        low            emoji of 64x64, 4 times smaller
@@ -48,6 +49,7 @@ from ancestral.model import Model
 from ancestral.nets import drawn_noise
 from ancestral.render import pictures
 from ancestral.training import Trainer
+from measure import write_result
 
 Sampler = Callable[[Tensor, int, int], Tensor]
 """(condition as the network gets it, number of evaluations, seed) -> samples in [-1, 1]."""
@@ -411,7 +413,7 @@ def _bicubic(image: Tensor, side: int) -> Tensor:
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("task", choices=TASKS)
+    parser.add_argument("task", choices=[*TASKS, "collect"])
     parser.add_argument("--by", choices=CONTESTANTS, default="ours")
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
@@ -420,6 +422,11 @@ def main() -> None:
     parser.add_argument("settings", nargs="*")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.task == "collect":
+        files = sorted(arguments.out.rglob("rows.jsonl"))
+        rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        print(write_result("answers", torch.device("cpu"), {}, rows))
+        return
     settings = {}
     for text in arguments.settings:
         name, _, value = text.partition("=")
@@ -445,7 +452,13 @@ def main() -> None:
             found = scores(torch.stack(members, 1), problem)
             print(f"  {evaluations} evaluations, {each:.2f} ms a sample: {written(found)}", flush=True)
             if arguments.out is not None:
-                head = {"task": arguments.task, "by": arguments.by, "seed": seed, "evaluations": evaluations}
+                head = {
+                    "task": arguments.task,
+                    "by": arguments.by,
+                    "seed": seed,
+                    "evaluations": evaluations,
+                    "budget": arguments.seconds,
+                }
                 keep(arguments.out, head | facts | {"sample_ms": each} | found, members, problem, model)
 
 

@@ -262,7 +262,12 @@ def _measured() -> Iterator[tuple[str, str, str, str]]:
     peer = _record("digits-2.cpu-avx512-amx.diffusers-tuned")
     undistilled = f"diffusers, undistilled: {_over_seeds(peer)}"
     spent = few["seeds"][0]["runs"][0]["minutes"]
-    yield f"digits, KID of two network evaluations, {spent:g} CPU-minutes of distillation", _over_seeds(few), undistilled, _command(few)
+    yield (
+        f"digits, KID of two network evaluations, {spent:g} CPU-minutes of distillation",
+        _over_seeds(few),
+        undistilled,
+        _command(few),
+    )
 
     memory = _read("results/memory.cpu-avx512-bfloat16.json")["rows"]
     ours, peer = (
@@ -298,6 +303,38 @@ def measurement_commands() -> str:
     return "\n".join(["| measured | command |", "|---|---|", *rows])
 
 
+ASKED = {
+    "left": "digits, left half given",
+    "small": "digits, 4 times smaller",
+    "clothes": "Fashion-MNIST, 4 times smaller",
+    "grey32": "emoji of 32x32, grey given",
+    "signal": "AR(2) signal, first half given",
+    "volume": "porous volume of 16x16x16, 4 times smaller",
+}
+"""What bench/conditions.py asks for, by its tasks."""
+ANSWERED = {"energy": "energy score", "denoising": "diffusion", "energy:members=1": "regression"}
+
+
+def answers() -> str:
+    """Return a table of conditional models after equal CPU times: of one evaluation, diffusion and regression."""
+    (path,) = (ROOT / "bench" / "results").glob("answers.cpu-*.json")
+    groups: dict[tuple[int, float, int], list[dict[str, Any]]] = {}
+    for row in _read(f"results/{path.name}")["rows"]:
+        task, objective = [*ASKED].index(row["task"]), [*ANSWERED].index(row["settings"]["objective"])
+        groups.setdefault((task, row["budget"], objective), []).append(row)
+    head = ("", "trained by", "CPU-s", "evaluations", "seeds", "energy score", "coverage of 90 %", "spread / error")
+    lines = [(*head, "texture", "ms a sample"), ("---",) * (len(head) + 2)]
+    for (task, budget, objective), rows in sorted(groups.items()):
+        names = ("energy", "coverage", "spread/error", "texture", "sample_ms")
+        energy, coverage, spread, texture, each = (mean(row[name] for row in rows) for name in names)
+        many = len(rows) > 1
+        error = stdev(row["energy"] for row in rows) / len(rows) ** 0.5 if many else rows[0]["energy ±"]
+        what = [*ASKED.values()][task], [*ANSWERED.values()][objective], f"{budget:.0f}", str(rows[0]["evaluations"])
+        scores = format_number(energy, error), f"{100 * coverage:.1f} %", f"{spread:.2f}", f"{texture:.2f}"
+        lines.append((*what, str(len(rows)), *scores, f"{each:.1f}"))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def rows_of(table: registries.Registry[Any]) -> Callable[[], str]:
     """Return a function that writes a table of parts by their names."""
     return lambda: table.rows
@@ -312,6 +349,7 @@ BLOCKS = {
     "presets": presets,
     "measurements": measurements,
     "measurement commands": measurement_commands,
+    "answers": answers,
     "lessons": lesson_table,
     "paths": paths,
     "exercises": exercise_map,

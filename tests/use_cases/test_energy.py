@@ -43,6 +43,7 @@ def run(data, tmp_path_factory):
 
 def test_one_evaluation_is_the_default_and_a_sample_is_the_same_in_every_batch(run, data):
     model = run.model
+    assert "energy:members=2,patches=1+0" in str(ancestral.info(run.folder))
     low = data[1]["low"][:1]
     process = model.process(Request.of(5, given={"low": low}))
     assert len(process.times) == 2

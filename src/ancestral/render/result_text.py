@@ -155,6 +155,7 @@ def _model(info: ModelInfo) -> list[Table | str]:
         "network": f"{info.parameters:,} parameters; {info.network}",
         "schedule": f"{info.schedule}, T = {info.timesteps}; a_T = {info.final_signal:.2g}",
         "target": info.target + (", x_0 clipped in the loss" if info.clip else ""),
+        **({"objective": info.objective} if info.objective != "denoising" else {}),
         **({"sampler": info.sampler} if info.sampler else {}),
         **({"best model": str(info.best)} if info.best else {}),
         "mean": " ".join(map(str, info.mean)) or "not known",

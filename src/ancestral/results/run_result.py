@@ -124,6 +124,8 @@ class ModelInfo(Result):
     """The model that training started from; None is random weights."""
     average: float | None = None
     """The length σ_rel of the power-function average that the weights are; None for the average of training."""
+    objective: str = "denoising"
+    """What training minimised, a name of the registry `OBJECTIVES` with options."""
     distilled: str | None = None
     """The distillation of that model, in words; None for a model that was trained by denoising."""
     sampler: str | None = None

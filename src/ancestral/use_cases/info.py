@@ -56,6 +56,7 @@ def run(plan: Info) -> Generator[Event, None, ModelInfo | RunFiles]:
         clip=config.process.clip,
         initial=config.initial.model or None,
         average=model.average,
+        objective=config.train.objective,
         distilled=str(config.distil) if config.distil.method else None,
         sampler=config.sample.sampler,
         latents=None if spec.autoencoder is None else f"{config.latent}: {'x'.join(map(str, spec.x_shape))}",
