@@ -260,12 +260,13 @@ def conditional_verdict(result: facts.ConditionalResult) -> str:
 
 def _beside(result: facts.ConditionalResult) -> str:
     """Say how samples compare with those of other runs for the same conditions."""
-    others = [(one.name, one.skill) for one in result.forecasts if one.name not in FORECASTS and one.skill is not None]
     texts = []
-    for name, skill in others:
-        sure = abs(skill.value) > NORMAL * (skill.error or 0)
-        word = ("better" if skill.value > 0 else "worse") if sure else "better or worse, within the error,"
-        texts.append(f"; {Estimate(abs(skill.value), skill.error).percent} {word} than {name}")
+    for name, skill in ((one.name, one.skill) for one in result.forecasts if one.name not in FORECASTS):
+        if skill is not None and abs(skill.value) > NORMAL * (skill.error or 0):
+            size, word = Estimate(abs(skill.value), skill.error).percent, "better" if skill.value > 0 else "worse"
+            texts.append(f"; {size} {word} than {name}")
+        elif skill is not None:
+            texts.append(f"; no different from {name} within the error (skill {skill.percent})")
     return "".join(texts)
 
 
