@@ -42,12 +42,12 @@ ABSENT = -1
 """The number of a class that is absent, for which networks learn an embedding."""
 NOISE = "noise"
 """The name of the noise that a network draws its answers by."""
-NOISE_FACTOR = "noise_factor"
+FACTOR = "noise_factor"
 """The name of what multiplies this noise where it is drawn, one number for each item (B,)."""
 LABEL = "label"
 """The name of the classes of sub-folders and arrays of labels. Networks get them as `labels`."""
 RESERVED = {
-    *("x", "x0", "x_t", "t", "s", "eps", "index", "keys", "labels", NOISE_FACTOR),
+    *("x", "x0", "x_t", "t", "s", "eps", "index", "keys", "labels", FACTOR),
     *("step", "seed", "indices", "averaged", "objective", "denoiser", "self"),
 }
 """Names that mean something else in the calls of networks, denoisers and objectives."""

@@ -1,5 +1,6 @@
 """Models that answer in one evaluation: trained by the energy score, sampled, resumed and exported as any other."""
 
+import html
 import json
 
 import numpy as np
@@ -213,6 +214,10 @@ def test_evaluation_fits_the_noise_and_compares_with_other_runs(run, data, tmp_p
     kept = ConditionalResult.from_json((tmp_path / "found" / "conditional.json").read_text())
     assert (kept.forecasts, kept.noise, kept.worst) == (result.forecasts, result.noise, result.worst)
     assert f"run {other.folder}" in str(found)
+    judged = ancestral.evaluate(other.folder, **options).conditional
+    finish(export.run(export.plan(Export(run=other.folder, to="html", out=tmp_path / "page.html"))))
+    page = html.unescape((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert f"energy score {judged.forecasts[0].pixels.energy}" in page
     for wrong, message in (({"conditions": 0, "samples": 2}, "are not measured"), ({"beside": 3}, "beside")):
         with pytest.raises(InputError, match=message):
             ancestral.evaluate(run.folder, **{"beside": other.folder, **options, **wrong})

@@ -435,7 +435,7 @@ DISTILLATIONS = Registry(
     Distillation(
         "energy",
         "objectives:EnergyScore",
-        "a conditional model answers in one evaluation, by the energy score; it begins with the model's weights",
+        "one evaluation answers a condition, by the energy score of members",
         "Lang et al. (2024)",
         stages=1,
         settings={},

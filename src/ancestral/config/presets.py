@@ -196,10 +196,6 @@ CONVERTED = ("eps", "score")
 times b/a and more, so errors at high noise ruin a sample."""
 
 
-ONCE_TAUGHT: dict[str, Any] = {"steps": 1000, "warmup": 50, **_often(500)}
-"""Settings of the training of a model that answers in one evaluation from one that answers in many."""
-
-
 def distilled(
     config: Config, method: str = DEFAULT_DISTILLATION, stages: int | None = None, evaluations: int | None = None
 ) -> Config:
@@ -225,7 +221,7 @@ def distilled(
         if stages not in (None, 1):
             raise InputError(f"the method energy has one stage: leave {option('stages', stages)} out")
         count = 1 if evaluations is None else evaluations
-        train = dataclasses.replace(config.train, **ONCE_TAUGHT)
+        train = dataclasses.replace(config.train, steps=1000, warmup=50, **_often(500))
         plain = dataclasses.replace(config, train=train, runtime=RuntimeConfig(), initial=InitialConfig())
         answering = plain.with_objective(f"energy:evaluations={count}")
         return dataclasses.replace(answering, distil=DistilConfig(method, 1, evaluations=count))

@@ -405,9 +405,8 @@ def distil(
         data: Data to train on, in any form that training takes; default: those of the model.
         method: consistency (x̂_0 at every noise level is a sample; with the model as a teacher in later stages),
             tuning (the same without a teacher), progressive (each step learns two steps of a teacher, so the same
-            noise gives the same sample), energy (a conditional model answers in one evaluation, by the energy
-            score; it begins with the model's weights). Default: consistency, or the method of the run that is
-            resumed.
+            noise gives the same sample), energy (one evaluation answers a condition, by the energy score of
+            members). Default: consistency, or the method of the run that is resumed.
         stages: Number of stages, each of which halves the step that is learned; default: the method's.
         evaluations: Number of network evaluations of the default sampler, and of the last stage of progressive;
             default: 2, and of the method energy 1.

@@ -11,7 +11,7 @@ from torch import Tensor
 from ancestral.base.arguments import checked_class
 from ancestral.base.device_tensors import kept
 from ancestral.base.errors import InputError
-from ancestral.conditions import ABSENT, NOISE_FACTOR
+from ancestral.conditions import ABSENT, FACTOR
 from ancestral.gaussian import Scalar
 from ancestral.guidance.wrapper import Wrapper
 from ancestral.schedules import Time, broadcast
@@ -129,7 +129,7 @@ class ClassifierFree(Wrapper):
         if isinstance(self.scale, Mapping):
             scales = dict(self.scale)
         else:
-            own = ("keys", NOISE_FACTOR)
+            own = ("keys", FACTOR)
             tensors = (name for name, value in condition.items() if isinstance(value, Tensor) and name not in own)
             scales = dict.fromkeys(self.drop or ("labels", *tensors), self.scale)
         given = [name for name in scales if condition.get(name) is not None]

@@ -15,18 +15,7 @@ from torch import Tensor, nn
 
 from ancestral.base.errors import InputError
 from ancestral.base.transforms import certain
-from ancestral.conditions import (
-    ABSENT,
-    NOISE,
-    NOISE_FACTOR,
-    ByKind,
-    Classes,
-    Condition,
-    Noise,
-    Vector,
-    Words,
-    argument_name,
-)
+from ancestral.conditions import ABSENT, FACTOR, NOISE, ByKind, Classes, Condition, Noise, Vector, Words, argument_name
 from ancestral.nets.kernels.attention import attend
 from ancestral.nets.kernels.normalisation import LayerNorm
 
@@ -274,9 +263,9 @@ class ConditionLayers(nn.Module):
     def check(self, values: Mapping[str, object]) -> None:
         """Raise InputError for a condition that the network does not have."""
         for name in values:
-            if name == NOISE_FACTOR and self.noise is None:
+            if name == FACTOR and self.noise is None:
                 raise InputError("the network draws no noise, which a factor could multiply: leave it out")
-            if name not in self.kinds and name != NOISE_FACTOR:
+            if name not in self.kinds and name != FACTOR:
                 has = f"its conditions are {', '.join(self.kinds)}" if self.kinds else "it has no conditions of its own"
                 raise InputError(f"the network is not conditioned on {name}: {has}")
 
@@ -293,7 +282,7 @@ class ConditionLayers(nn.Module):
         if values.get(NOISE) is None:
             nothing = self.noise.absent(x.shape[0]).to(x.device, non_blocking=True)
             noise = nothing if keys is None else self.noise.drawn_by(keys, index)
-            factor = values.get(NOISE_FACTOR)
+            factor = values.get(FACTOR)
             values = {**values, NOISE: noise if factor is None else noise * factor[:, None]}
         return self.noise.fed(x, index), values
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ancestral.base.arguments import checked_class
 from ancestral.base.errors import InputError
-from ancestral.conditions import NOISE_FACTOR
+from ancestral.conditions import FACTOR
 from ancestral.samplers.loop import Move, Sampler, Spacing
 from ancestral.targets import Prediction
 
@@ -45,7 +45,7 @@ class Consistency(Sampler):
         """See `Sampler.conditions`: the factor of the noise too, which networks refuse that draw none."""
         if self.noise == 1:
             return condition
-        return {**condition, NOISE_FACTOR: torch.full((len(x),), self.noise, device=x.device)}
+        return {**condition, FACTOR: torch.full((len(x),), self.noise, device=x.device)}
 
     def advance(self, x: Tensor, prediction: Prediction, move: Move, state: None) -> tuple[Tensor, None]:
         """See `Sampler.advance`; at s = 0 it is x̂_0."""

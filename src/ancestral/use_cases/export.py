@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Literal
 
 from ancestral import interop
+from ancestral.base import storage
 from ancestral.base.arguments import short_source
 from ancestral.base.errors import InputError, install_command
 from ancestral.base.events import Event, Message, Wrote
 from ancestral.base.options import option
 from ancestral.base.quantities import format_bytes
 from ancestral.base.registries import DISTILLATIONS
+from ancestral.config import run_files
 from ancestral.declarations import Export
 from ancestral.interop.pipeline import obstacles
 from ancestral.model import Model, load
+from ancestral.render.evaluation_text import conditional_verdict
 from ancestral.render.html_report import fill_template
 from ancestral.render.model_card import describe_model
+from ancestral.results import EvaluationResult
 from ancestral.use_cases.output_files import home
 
 Format = Literal["diffusers", "onnx", "pt2", "html", "space"]
@@ -66,10 +70,10 @@ def run(plan: Export) -> Generator[Event, None, Path]:
     if plan.to in NETWORK_FILES:
         written = NETWORK_FILES[plan.to](model, out)
     elif plan.to == "html":
-        interop.write_html(model, out, title, f"{_description(model)}.")
+        interop.write_html(model, out, title, _description(model, plan.run))
     elif plan.to == "space":
-        card = fill_template("space_card.md", name=title, description=_description(model), model=model)
-        interop.write_space(model, out, title, f"{_description(model)}.", card)
+        card = fill_template("space_card.md", name=title, description=_description(model, plan.run), model=model)
+        interop.write_space(model, out, title, _description(model, plan.run), card)
     else:
         interop.write_pipeline(model, out, plan.label)
     yield from map(Wrote, written)
@@ -113,5 +117,9 @@ def _fitting(plan: Export, model: Model) -> tuple[Export, str]:
     return dataclasses.replace(plan, to=to), f"The format is {to}, since {reason}{onnx}. {option('to')} names another."
 
 
-def _description(model: Model) -> str:
-    return describe_model(model.config, model.spec, short_source(model.config.data.source))
+def _description(model: Model, run: str | Path) -> str:
+    """What a page says of a model: what it is, and how its answers to conditions were judged, if they were."""
+    text = f"{describe_model(model.config, model.spec, short_source(model.config.data.source))}."
+    sha256 = None if model.file is None else storage.sha256(model.file)
+    measured = EvaluationResult.load(home(run) / run_files.EVALUATION, sha256).conditional
+    return text if measured is None else f"{text} {conditional_verdict(measured)}"
