@@ -28,7 +28,8 @@ def _fair(members: Tensor, x: Tensor) -> Tensor:
 
 
 def _distances(difference: Tensor) -> Tensor:
-    return difference.norm(dim=-1)
+    result: Tensor = difference.norm(dim=-1)
+    return result
 
 
 def _scored(
@@ -103,9 +104,10 @@ FAIR_SCORE = Exercise(
 
 def _almost_fair(members: Tensor, x: Tensor, alpha: float) -> Tensor:
     """By its definition: the fair score, and the mean over all m² pairs."""
-    to_truth = (members - x).norm(dim=-1).mean(0)
+    to_truth = _distances(members - x).mean(0)
     fair, m = _fair(members, x), len(members)
-    return alpha * fair + (1 - alpha) * (to_truth + (m - 1) / m * (fair - to_truth))
+    result: Tensor = alpha * fair + (1 - alpha) * (to_truth + (m - 1) / m * (fair - to_truth))
+    return result
 
 
 ALMOST_FAIR_SCORE = Exercise(
