@@ -125,6 +125,20 @@ SLIPS = [
         "def new_layers(width, of_words):\n    return dict.fromkeys(['q', 'k', 'v', 'out'], torch.zeros(width, width))",
         "make it an nn.Linear",
     ),
+    (
+        20,
+        "fair_score",
+        "def fair_score(members, x):\n    m, d = len(members), (members[:, None] - members).square().sum(-1).sqrt()\n"
+        "    return (members - x).norm(dim=-1).mean(0) - d.sum((0, 1)) / (2 * m * (m - 1))",
+        "no finite derivative",
+    ),
+    (20, "ensemble_loss", "members = torch.stack([net(c, noise) for noise in xi])", "3 times, where 1"),
+    (
+        20,
+        "ensemble_loss",
+        "members = net(c, xi.flatten(0, 1)).reshape(m, *x.shape)",
+        "A row of c belongs to each member",
+    ),
 ]
 """Lesson, function, lines of a wrong one that is no known mistake and no linear one, and a part of the hint."""
 

@@ -87,6 +87,14 @@ LESSONS = (
     ),
     Lesson(18, "18_build_it", "Build it", "DDPM, NCSN, VP-SDE and flow matching from an empty file", 1, (3, 5, 6)),
     Lesson(19, "19_in_words", "In words", "captions: attention derived, binding, guidance, composition", 3, (7, 13)),
+    Lesson(
+        20,
+        "20_proper_scores",
+        "Scores that cannot be cheated",
+        "proper scores, and a network that samples in one evaluation",
+        1,
+        (11, 13),
+    ),
 )
 
 PATHS = {
