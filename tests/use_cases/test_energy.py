@@ -115,6 +115,8 @@ def test_an_edit_is_one_evaluation_of_what_the_network_was_trained_for(data, tmp
     assert torch.equal(torch.as_tensor(edited)[..., :4], data[0][0][..., :4].expand(2, -1, -1, -1))
     with pytest.raises(InputError, match="this is something else"):
         model.inpaint(data[0][0], mask.T, n=2)
+    with pytest.raises(InputError, match="no times between noise and answers, which vary needs"):
+        model.vary(data[0][0], n=2)
 
 
 @pytest.mark.parametrize(

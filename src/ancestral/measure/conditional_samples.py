@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,6 +18,7 @@ from ancestral.data.dataset import evenly_spaced
 from ancestral.measure.evaluation import Evaluation
 from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.reference import ReferenceSet
+from ancestral.measure.sample_quality import ITEMS_AT_ONCE
 from ancestral.metrics import baselines, ensembles, uncertainty
 from ancestral.nets import drawn_noise
 from ancestral.results import evaluation_result as facts
@@ -31,8 +31,6 @@ SPAN = 2.0
 """The range of the values of encoded items, from -1 to 1."""
 FACTORS = (0.7, 0.8, 0.9, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0)
 """The factors of the noise of networks that are tried beside 1."""
-ITEMS_AT_ONCE = 1024
-"""Items whose sum is taken at a time."""
 WORST, WORST_SAMPLES = 10, 4
 """Numbers of items with the worst scores, and of the samples that are shown of each."""
 RANGES = 3
@@ -274,10 +272,8 @@ def _skill(scores: Tensor, others: Tensor) -> Estimate | None:
     if not others.sum() > 0:
         return None
     ratio = uncertainty.ratio(scores, others)
-    ends: Any = {"low": ratio.high, "high": ratio.low}
-    return Estimate(
-        1 - ratio.value, ratio.error, **{name: None if end is None else 1 - end for name, end in ends.items()}
-    )
+    low, high = (None if end is None else 1 - end for end in (ratio.high, ratio.low))
+    return Estimate(1 - ratio.value, ratio.error, low, high)
 
 
 def _ranges(values: Tensor) -> dict[str, Tensor]:

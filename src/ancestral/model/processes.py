@@ -193,6 +193,10 @@ def _edit(model: TrainedModel, request: Request) -> Process:
         raise InputError(
             f"{request.source} is an edit of another kind, {shown(settings.task)}: give {', '.join(EDITS)}"
         )
+    if model.config.train.energy is not None and settings.task not in MEASURED:
+        raise InputError(
+            f"this model knows no times between noise and answers, which {settings.task} needs: take another"
+        )
     try:
         inspect.signature(EDITS[settings.task]).bind(model, request, **arguments)
     except TypeError as error:

@@ -345,10 +345,9 @@ def _chosen(
             f"The model was trained with the condition {name} (made by {degradation.text}), which says this.",
         )
     if model.config.train.energy is not None:
-        known = ", ".join(f"{name} ({kind})" for name, kind in model.spec.further.items()) or "nothing"
         raise InputError(
-            f"this model answers in one evaluation what it was trained to be given, {known}, and this is something "
-            f"else: train with {option('given')} that says it, or edit with a model that was not trained so"
+            "this model answers in one evaluation what it was trained to be given, and this is something else: "
+            f"train with {option('given')} that says it, or edit with a model that was not trained so"
         )
     if is_distilled(model):
         return "jfps", "Estimates of a distilled model are samples, no means, and jfps takes no gradient of them."
