@@ -195,7 +195,7 @@ def _edit(model: TrainedModel, request: Request) -> Process:
         )
     if model.config.train.energy is not None and settings.task not in MEASURED:
         raise InputError(
-            f"this model knows no times between noise and answers, which {settings.task} needs: take another"
+            f"this model knows no times between noise and answers, which {settings.task} needs: take a diffusion model"
         )
     try:
         inspect.signature(EDITS[settings.task]).bind(model, request, **arguments)
