@@ -130,7 +130,7 @@ class StudioPage:
 
     def end(self, state="done"):
         self.tab.locator(f".job[data-state={state}]").wait_for()
-        return self.get(f"/api/history/{self.get('/api/history')['entries'][0]['id']}")
+        return self.get(f"/api/history/{self.tab.locator('.job').get_attribute('data-job')}")
 
     def get(self, path):
         return self.page.request.get(self.address + path).json()

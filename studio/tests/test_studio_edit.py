@@ -232,8 +232,8 @@ def test_a_result_is_compared_and_sent_back(page, digit):
     page.set(n=4, steps=2, seed=3)
     entry = page.start()
     result = page.tab.get_by_label("Result", exact=True)
-    assert result.locator(".tile").count() == 4
-    assert result.get_by_alt_text("Map of the standard deviation").is_visible()
+    page.until(lambda: result.locator(".tile").count() == 4)
+    result.get_by_alt_text("Map of the standard deviation").wait_for()  # an image has no size before it is loaded
     page.tab.get_by_text("It had the lowest energy score for masks").wait_for()
     slider = result.get_by_label("Before and after")
     slider.focus()

@@ -60,7 +60,7 @@ def test_samples_are_in_sight_with_their_controls(page):
     page.page.keyboard.press("ArrowRight")
     page.tab.get_by_role("heading", name="Sample 4: 4").wait_for()
     page.page.keyboard.press("Escape")
-    page.tab.locator("form button.primary").click()
+    page.begin()
     page.until(lambda: page.tab.locator(".tile").count() == 16)  # those before stay while others are made
     page.tab.locator(".job[data-state=done]").wait_for()
 

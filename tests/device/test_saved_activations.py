@@ -32,10 +32,10 @@ def storage_of(tensor):
     return (tensor.inner if isinstance(tensor, OnDevice) else tensor).untyped_storage()
 
 
-def gradient_of(network, device, precision):
+def gradient_of(network, device, precision, seed):
     """The gradient of a step as one vector, and the bytes that it keeps for the backward pass."""
     net, shape, _ = NETWORKS[network]
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     items = torch.randint(0, 256, (8, *shape), dtype=torch.uint8, generator=generator)
     base = configs.preset("digits")
     train = dataclasses.replace(base.train, batch_size=4, precision=precision, steps=10)
@@ -66,17 +66,27 @@ def gradient_of(network, device, precision):
     return torch.cat(gradients), sum(storage.nbytes() for storage in kept.values())
 
 
+def bytes_and_squared_errors(network, device, seed):
+    """The bytes that a step keeps, and the squared error of its gradient beside that in float32."""
+    gradient, kept = gradient_of(network, device, "bf16", seed)
+    truth, _ = gradient_of(network, "cpu", "fp32", seed)
+    return kept, ((gradient - truth).norm() / truth.norm()).square()
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_norms_keep_their_input_alone_at_the_same_precision(network, device, monkeypatch):
-    gradient, kept = gradient_of(network, device, "bf16")
-    with monkeypatch.context() as patch:
-        for module in (normalisation, transformer):
-            patch.setattr(module, "in_float32", plainly)
-        by_autocast, kept_by_autocast = gradient_of(network, device, "bf16")
-    truth, _ = gradient_of(network, "cpu", "fp32")
+    """The errors are those of rounding, which differ by 4 % from seed to seed where a processor rounds sums otherwise.
+    Norms in bfloat16 would add a quarter."""
+    ours = [bytes_and_squared_errors(network, device, seed) for seed in range(4)]
+    for module in (normalisation, transformer):
+        monkeypatch.setattr(module, "in_float32", plainly)
+    theirs = [bytes_and_squared_errors(network, device, seed) for seed in range(4)]
+    (kept, error), (kept_by_autocast, error_of_autocast) = (
+        map(sum, zip(*each, strict=True)) for each in (ours, theirs)
+    )
     assert kept <= NETWORKS[network][2] * kept_by_autocast, f"{kept:,} of {kept_by_autocast:,} bytes"
-    error, error_of_autocast = ((each - truth).norm() / truth.norm() for each in (gradient, by_autocast))
-    assert error <= 1.02 * error_of_autocast, f"{error:.5f} and {error_of_autocast:.5f}"
+    ratio = (error / error_of_autocast).sqrt()
+    assert ratio <= 1.1, f"{ratio:.3f}"
 
 
 def norms():

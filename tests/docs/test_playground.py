@@ -405,7 +405,7 @@ def test_keys_play_step_and_scrub(open_page):
     page.keyboard.press("ArrowRight")
     assert page.evaluate(step) == 1
     assert current(page)["t"] == 980
-    assert page.get_attribute("[name=at]", "aria-valuetext") == "step 1 of 50, t = 980"
+    page.locator("[name=at][aria-valuetext='step 1 of 50, t = 980']").wait_for()  # drawn with the next frame
     page.focus(".pg-play")  # a button takes Space as a click, once
     page.keyboard.press("Space")
     assert current(page)["playing"]
