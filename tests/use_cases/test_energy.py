@@ -2,6 +2,9 @@
 
 import html
 import json
+import re
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +65,10 @@ def test_what_it_was_not_trained_for_is_said(run, data):
     assert "x̂_0 of this model is a sample" in run.model.process(Request.of(2, "heun", 4, given=given)).notes[0]
     assert "the times of 2" in run.model.process(Request.of(2, steps=2, given=given)).notes[0]
     assert not run.model.process(Request.of(2, "ddim:eta=1", 1, given=given)).notes
+    with pytest.warns(UserWarning, match="low for all items"):
+        run.model.sample(1)
+    with pytest.warns(UserWarning, match="the times of 2"):
+        run.model.sample(1, steps=2, given=given)
 
 
 def test_a_run_is_resumed_to_the_bit_and_an_object_is_the_same_objective(run, data, tmp_path):
@@ -102,6 +109,20 @@ def test_onnx_takes_the_noise_as_an_input(run, data, tmp_path):
     answers = session.run(None, {name: value.numpy() for name, value in (inputs | {"noise": noise}).items()})[0]
     ours = run.model.make(Request.of(3, given={"low": low}), decode=False)
     assert np.allclose(np.clip(answers, -1, 1), ours, atol=1e-5)
+
+
+@pytest.mark.parametrize("to", ["onnx", "pt2"])
+def test_programs_that_follow_the_recipe_of_a_file_draw_the_noise(run, tmp_path, to):
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "export-import.md").read_text(encoding="utf-8")
+    programs = re.findall(r"^```python\n(import json\n.*?)^```", page, re.M | re.S)
+    program = next(one for one in programs if f"runs/photos/model.{to}" in one)
+    file = tmp_path / f"model.{to}"
+    finish(export.run(export.plan(Export(run=run.folder, to=to, out=file))))
+    names: dict[str, Any] = {}
+    exec(program.replace(f"runs/photos/model.{to}", str(file)), names)
+    assert names["about"]["network_noise_std"] == 1
+    assert "network_noise_std" in names["about"]["sampling"]
+    assert len(np.unique(np.asarray(names["items"]), axis=0)) == 16
 
 
 def test_an_edit_is_one_evaluation_of_what_the_network_was_trained_for(data, tmp_path):
@@ -220,6 +241,18 @@ def test_evaluation_fits_the_noise_and_compares_with_other_runs(run, data, tmp_p
     finish(export.run(export.plan(Export(run=other.folder, to="html", out=tmp_path / "page.html"))))
     page = html.unescape((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert f"energy score {judged.forecasts[0].pixels.energy}" in page
+    ancestral.evaluate(other.folder, sampler="heun", steps=2, **options)  # no page tells how it would be by another
+    finish(export.run(export.plan(Export(run=other.folder, to="html", out=tmp_path / "other.html"))))
+    assert "energy score" not in (tmp_path / "other.html").read_text(encoding="utf-8")
     for wrong, message in (({"conditions": 0, "samples": 2}, "are not measured"), ({"beside": 3}, "beside")):
         with pytest.raises(InputError, match=message):
             ancestral.evaluate(run.folder, **{"beside": other.folder, **options, **wrong})
+
+
+def test_a_run_that_saw_the_answers_is_not_compared(data, tmp_path):
+    one = ancestral.train(
+        "arrays", data=data, out=tmp_path / "one", objective="energy", steps=1, validation=0.25, **SETTINGS
+    )
+    other = ancestral.train("arrays", data=data, out=tmp_path / "other", objective="energy", steps=1, **SETTINGS)
+    with pytest.raises(InputError, match="was trained on the items that"):
+        ancestral.evaluate(one.folder, beside=other.folder, data=data, samples=False, conditions=3, members=2)
