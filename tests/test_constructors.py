@@ -26,7 +26,7 @@ REQUIRED = {
     "y": torch.zeros(1, 1, 4, 4), "operator": operators.Downsample(2), "noise": 0.1, "inner": OBJECTIVE,
     "denoising": OBJECTIVE, "stages": objectives.Stages(10, 2), "teacher": Diffusion(nn.Identity(), SCHEDULE),
     "weights": torch.tensor(0.5), "other": {}, "betas": [0.1, 0.2], "target": targets.EPS,
-    "number": 2, "steps": 10, "times": UniformTimes(SCHEDULE),
+    "number": 2, "steps": 10, "size": 8, "overlap": 2, "times": UniformTimes(SCHEDULE),
 }  # fmt: skip
 """Arguments without a default, by name."""
 SMALL = {nets.UNet: {"width": 8, "mults": (1,), "attention": ()}, nets.Transformer: {"width": 16, "depth": 1}}

@@ -28,6 +28,7 @@ from ancestral import (
     probability_flow,
     reverse,
     samplers,
+    scaling,
     schedules,
     targets,
 )
@@ -72,7 +73,7 @@ class Net(nn.Module):
         self.layers = nn.Sequential(nn.Linear(size + 1, 6), nn.Tanh(), nn.Linear(6, channels * size)).double()
         self.channels = channels
 
-    def forward(self, x, index, labels=None):
+    def forward(self, x, index, labels=None, observed=None):
         answer = self.layers(torch.cat([x.flatten(1), index[:, None].to(x) / 20], 1))
         answer = answer.reshape(len(x), self.channels * x.shape[1], *x.shape[2:])
         return answer if labels is None else answer * (1 + labels.to(x).reshape(-1, *[1] * (x.ndim - 1)))
@@ -241,6 +242,12 @@ def circulant(v):
 OWN = operators.Linear(circulant)
 NONLINEAR = operators.Linear(torch.sin)
 BLURRED = operators.Blur(0.6) | operators.Downsample(2)
+SCALES = [
+    scaling.Scale("standard", 0.3, 0.7),
+    scaling.Scale("log1p", 0.3, 0.7, 1.4),
+    scaling.Scale("asinh", 0.3, 0.7, 1.4),
+    scaling.Scale("quantile", 0.3, 0.7, knots=((-9.0, -2.0), (0.01, 0.1), (9.0, 2.0))),
+]
 OPERATORS = {
     "Operator": OWN,
     "Composed": BLURRED,
@@ -368,6 +375,17 @@ DIFFERENTIABLE = {
         lambda m, y: guidance.Replacement(m, y, BLURRED).for_move(move()), draw(1, 1, 2, 2, seed=4)
     ),
     "guidance.Skip.predict": lambda: of_denoiser(guidance.Skip),
+    "guidance.Tiled.predict": lambda: of_denoiser(lambda m: guidance.Tiled(m, 2, 1, periodic=True), size=4),
+    **{
+        f"scaling.Scale.{way} {scale.name}": lambda scale=scale, way=way: of(getattr(scale, way), x())
+        for scale in SCALES
+        for way in ("encode", "decode")
+    },
+    "scaling.encoded": lambda: of(lambda v: scaling.encoded(v, SCALES[:1]), x()),
+    "scaling.decoded": lambda: of(lambda v: scaling.decoded(v, SCALES[:1]), x()),
+    "objectives.OfCells.evaluate": lambda: loss(lambda m, x0: cells().losses(m, x0, step=3)[1]),
+    "objectives.Completed.evaluate": lambda: loss(lambda m, x0: completed().losses(m, x0, step=3)[1]),
+    "objectives.OfCells.errors": lambda: loss(lambda m, x0: cells().errors(m.forward_pass(x0, T, x(2)))),
     "guidance.Wrapper.estimate": lambda: of_denoiser(lambda m: Called(guidance.Skip(m), "estimate")),
     "guidance.guided": lambda: of(lambda a, b: guidance.guided([a, b], [2.0]), x(), x(1)),
     "guidance.rescaled": lambda: of(
@@ -536,7 +554,8 @@ NO_GRAPH = {
         schedules.Schedule.alpha_bar schedules.Schedule.snr schedules.Schedule.beta targets.unscaled
         targets.Target.output_scale covariance.Covariance.isotropic operators.Operator.matrices
         operators.Composed.matrices operators.Downsample.matrices operators.Grey.matrices operators.Blur.matrices
-        operators.Blur.matrix operators.Crop.matrices data.Codec.scales""",
+        operators.Blur.matrix operators.Crop.matrices data.Codec.scales data.Codec.present data.DataSpec.cells
+        scaling.Scale.of""",
     "random numbers, times, probabilities, indices and truth values": """
         randomness.keys randomness.words randomness.uniform randomness.uniforms randomness.integers randomness.normal
         randomness.permutation reverse.prior objectives.Objective.draw objectives.ProgressiveDistillation.draw
@@ -575,6 +594,16 @@ class Called:
 def posterior(method):
     y = draw(1, *SHAPE[1:], seed=4)
     return of_denoiser(lambda m, y: guidance.Posterior(m, y, OWN, 0.3, method, iterations=3), y)
+
+
+def cells():
+    return objectives.OfCells(
+        objectives.Denoising(uniform()), torch.rand(4, 4, generator=torch.Generator().manual_seed(6))
+    )
+
+
+def completed():
+    return objectives.Completed(objectives.Denoising(uniform()))
 
 
 def energy(**options):

@@ -18,7 +18,7 @@ SOURCE = Path(ancestral.__file__).parent
 
 LAYERS = [
     {"base"},
-    {"gaussian", "config", "randomness", "vocabulary"},
+    {"gaussian", "config", "randomness", "vocabulary", "scaling"},
     {"curves", "conditions", "operators", "covariance"},
     {"schedules", "derived", "augmentation"},
     {"targets", "nets"},
@@ -62,6 +62,7 @@ THEORY = {
     "derived",
     "randomness",
     "vocabulary",
+    "scaling",
     "nets",
 }
 GROUND = {"arguments", "device_tensors", "registries", "errors", "options", "transforms", "plugins"}

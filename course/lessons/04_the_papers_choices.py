@@ -21,8 +21,8 @@
 # several times, and each number gets an error bar. You learn how to do this with little computation, and how to read
 # the result honestly: an effect that is smaller than its error bar has not been shown.
 #
-# You need lesson 1. Four exercises come on the way. The notebook runs in about two minutes on two CPU cores. Numbers
-# in brackets are those of the equations in the [DDPM paper](https://arxiv.org/abs/2006.11239).
+# You need lessons 1 and 3. Four exercises come on the way. The notebook runs in about two minutes on two CPU cores.
+# Numbers in brackets are those of the equations in the [DDPM paper](https://arxiv.org/abs/2006.11239).
 
 # %%
 from importlib.util import find_spec

@@ -19,9 +19,9 @@
 # noise to data. All eight get the same data, the same network and the same measure, so that you see what each step
 # bought.
 #
-# You should have done lesson 1. Everything else is introduced here. Five exercises, and one on paper, come on the way.
-# The notebook runs in about two minutes on two CPU cores. Numbers in brackets are those of the equations in the paper
-# that the section is about.
+# You should have done lessons 2 and 3. Everything else is introduced here. Five exercises, and one on paper, come on
+# the way. The notebook runs in about two minutes on two CPU cores. Numbers in brackets are those of the equations in
+# the paper that the section is about.
 
 # %%
 from importlib.util import find_spec

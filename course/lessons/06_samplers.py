@@ -21,11 +21,11 @@
 # * why DDIM is Euler's method, and what *order* a method has, which you measure yourself,
 # * why the choice of the times matters, and what noise is good for after all.
 #
-# A trained network makes errors of its own, and they would hide the errors of a sampler. So the lesson works with data
-# whose exact denoiser is a formula. Nothing is trained here. Numbers in brackets are equations of the papers named
-# beside them: [DDPM](https://arxiv.org/abs/2006.11239) (2020), [DDIM](https://arxiv.org/abs/2010.02502) (2021), [score
-# SDEs](https://arxiv.org/abs/2011.13456) (Song et al., 2021), [DPM-Solver++](https://arxiv.org/abs/2211.01095) (2022)
-# and [EDM](https://arxiv.org/abs/2206.00364) (2022).
+# A trained network makes errors of its own, and they would hide the errors of a sampler. So the lesson works with
+# data whose exact denoiser is a formula. Nothing is trained here. You should have done lessons 2 and 5. Numbers in
+# brackets are equations of the papers named beside them: [DDPM](https://arxiv.org/abs/2006.11239) (2020),
+# [DDIM](https://arxiv.org/abs/2010.02502) (2021), [score SDEs](https://arxiv.org/abs/2011.13456) (Song et al., 2021),
+# [DPM-Solver++](https://arxiv.org/abs/2211.01095) (2022) and [EDM](https://arxiv.org/abs/2206.00364) (2022).
 
 # %%
 from importlib.util import find_spec

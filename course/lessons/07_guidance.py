@@ -22,8 +22,9 @@
 #   what is gained and what is lost.
 #
 # As in lesson 6, exact denoisers come first, so that every number is exact. In the last third a small network learns
-# the ten digits. The papers are [Dhariwal and Nichol](https://arxiv.org/abs/2105.05233) (2021) for classifier guidance
-# and [Ho and Salimans](https://arxiv.org/abs/2207.12598) (2022) for classifier-free guidance.
+# the ten digits. You should have done lesson 6. The papers are [Dhariwal and
+# Nichol](https://arxiv.org/abs/2105.05233) (2021) for classifier guidance and [Ho and
+# Salimans](https://arxiv.org/abs/2207.12598) (2022) for classifier-free guidance.
 
 # %%
 from importlib.util import find_spec

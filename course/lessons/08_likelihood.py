@@ -18,10 +18,10 @@
 # has never seen, and ask how probable it is under the model. The answer is one number for each image, the
 # **likelihood**, and it needs no judge: no eye, no feature extractor, no second network.
 #
-# In this lesson you learn its unit (bits per dimension), compute it in two ways (the variational bound of DDPM and the
-# exact likelihood of the probability flow), see which noise levels cost the bits, and see what the number does *not*
-# say. You should have done lesson 1. Numbers in brackets, such as (5), are those of the
-# [DDPM paper](https://arxiv.org/abs/2006.11239). Five exercises come on the way.
+# In this lesson you learn its unit (bits per dimension), compute it in two ways (the variational bound of DDPM and
+# the exact likelihood of the probability flow), see which noise levels cost the bits, and see what the number does
+# *not* say. You should have done lesson 3. Numbers in brackets, such as (5), are those of the [DDPM
+# paper](https://arxiv.org/abs/2006.11239). Five exercises come on the way.
 
 # %%
 from importlib.util import find_spec

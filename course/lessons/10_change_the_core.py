@@ -18,8 +18,8 @@
 # this: a part is a value or a small class that you hand to `ancestral.train`, `sample` or `evaluate`. You know all the
 # ideas already. What is new is where they meet, which checks protect you, and how to find out that a new part is right.
 #
-# You should have done lesson 1. Lessons 5 (history) and 6 (samplers) help. It trains four small models, and
-# some tiny ones, and runs in about two minutes on two CPU cores.
+# You should have done lessons 5 (history) and 6 (samplers). This lesson trains four small models, and some tiny ones,
+# and runs in about two minutes on two CPU cores.
 
 # %%
 from importlib.util import find_spec

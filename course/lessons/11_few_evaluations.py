@@ -24,9 +24,9 @@
 # * *progressive distillation*, which halves the number of steps again and again and keeps the map from noise to data,
 # * `ancestral.distil`, which does both for your own models, on real digits.
 #
-# You should have done lesson 1. Lesson 6 (samplers) helps. Most of the lesson works with single numbers as data, for
-# which the exact answers are known. The papers are [Salimans and Ho](https://arxiv.org/abs/2202.00512) (2022) for
-# progressive distillation, [Song et al.](https://arxiv.org/abs/2303.01469) (2023) for consistency models, and [Geng et
+# You should have done lesson 6 (samplers). Most of the lesson works with single numbers as data, for which the exact
+# answers are known. The papers are [Salimans and Ho](https://arxiv.org/abs/2202.00512) (2022) for progressive
+# distillation, [Song et al.](https://arxiv.org/abs/2303.01469) (2023) for consistency models, and [Geng et
 # al.](https://arxiv.org/abs/2406.14548) (2024), *Consistency models made easy*, for consistency tuning.
 
 # %%

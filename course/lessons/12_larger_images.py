@@ -18,8 +18,8 @@
 # In this lesson you compute each of them before you train anything, and compare the result with the package: with its
 # networks, its statement before training, and its exact denoisers.
 #
-# You should have done lessons 1 and 2. Lesson 10 (patches, a shifted schedule) helps. Six tiny networks and two small
-# transformers are trained, and all of it runs in about two minutes on two CPU cores.
+# You should have done lessons 2 and 10 (patches, a shifted schedule). Six tiny networks and two small transformers
+# are trained, and all of it runs in about two minutes on two CPU cores.
 
 # %%
 from importlib.util import find_spec

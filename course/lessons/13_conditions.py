@@ -24,8 +24,8 @@
 # * guidance for one condition of two,
 # * how samples of a condition are judged: energy score, coverage, and why PSNR is not enough.
 #
-# As in lesson 7, exact denoisers come first, and small networks follow: one on points, and one that makes large digits
-# out of small ones. Eight exercises come on the way.
+# As in lesson 7, exact denoisers come first, and small networks follow: one on points, and one that makes large
+# digits out of small ones. You should have done lesson 7. Eight exercises come on the way.
 
 # %%
 from importlib.util import find_spec

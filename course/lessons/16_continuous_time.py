@@ -25,8 +25,8 @@
 # divergence and $\Delta$ the sum of the second derivatives. Here they are $\partial_x$, $\partial_x$ and
 # $\partial_x^2$.
 #
-# You should have done lesson 1, and have seen the matrix of lesson 5. Five exercises are to be programmed, and three
-# proofs to be written on paper. The notebook runs in about a minute on two CPU cores.
+# You should have done lessons 3, 5 and 6. Five exercises are to be programmed, and three proofs to be written on
+# paper. The notebook runs in about a minute on two CPU cores.
 
 # %%
 from importlib.util import find_spec

@@ -23,7 +23,7 @@
 # noise is added to $z$ while the autoencoder is trained. Then the package's autoencoder is trained, and a model of its
 # latents.
 #
-# You should have done lessons 1, 2 and 12. The lesson runs in about two minutes on two CPU cores.
+# You should have done lessons 8 and 12. The lesson runs in about two minutes on two CPU cores.
 
 # %%
 from importlib.util import find_spec

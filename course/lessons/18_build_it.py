@@ -13,11 +13,11 @@
 # %% [markdown]
 # # Build it
 #
-# *What I cannot create, I do not understand.* The course ends where the lecture on diffusion models ends: with an empty
-# file. You write four methods, each whole, in PyTorch alone: its noise schedule, its loss, its step, the training
-# loop and the sampler. Then a U-Net, and then an idea of your own. Nothing is given but a contract: the
+# *What I cannot create, I do not understand.* The course ends where the lecture on diffusion models ends: with an
+# empty file. You write four methods, each whole, in PyTorch alone: its noise schedule, its loss, its step, the
+# training loop and the sampler. Then a U-Net, and then an idea of your own. Nothing is given but a contract: the
 # names of the functions, what they get, and what they return. Lesson 1 has all that you need to know for the first
-# method, and the contracts below say what the others change.
+# method, and the contracts below say what the others change. You should have done lessons 3, 5 and 6.
 #
 # The data are two moons, points in the plane. A training run takes twenty seconds, so you can try, fail and try
 # again. The checker does with your code what you would do to find an error. It compares the schedule, the loss and

@@ -139,6 +139,17 @@ SLIPS = [
         "members = net(c, xi.flatten(0, 1)).reshape(m, *x.shape)",
         "A row of c belongs to each member",
     ),
+    (21, "forecast_moments", "return x", "the means (N, d) and the covariance (d, d)"),
+    (21, "climatology", "return Q / (1 - A @ A.T)", "result["),
+    (
+        21,
+        "roll_out",
+        "rows = torch.cat([sample(*pair) for pair in zip(rows.split(N), noise.split(N), strict=True)])",
+        "Give the members of all starts to one call",
+    ),
+    (21, "roll_out", "rows = sample(x, noise)", "Each member has its own row"),
+    (21, "spread_over_error", "return ((m + 1) / m) ** 0.5 * spread / (2 * error)", "0.5 times the right one"),
+    (21, "block_error", "means = scores.unfold(0, length, 1).mean(dim=1)", "result"),
 ]
 """Lesson, function, lines of a wrong one that is no known mistake and no linear one, and a part of the hint."""
 

@@ -16,6 +16,7 @@ from own_cache import own_cache  # noqa: F401  # for all tests of this module
 import ancestral_course as course
 from ancestral.config import by_size
 from ancestral_course.command import main
+from ancestral_course.lessons import PATHS, find_lesson
 
 NUMBERS = [lesson.number for lesson in course.LESSONS]
 BUILT = 18
@@ -62,6 +63,30 @@ def judged(number, name, source, folder):
     path = folder / "my_solution.py"
     path.write_text(source, encoding="utf-8")
     return next(course.check_file(number, path, [name]))
+
+
+def all_needs(number):
+    """The lessons that a lesson builds on, and those that they build on."""
+    needs = find_lesson(number).needs
+    return set(needs).union(*map(all_needs, needs))
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_lesson_builds_on_earlier_lessons_and_its_introduction_names_them(number):
+    needs = set(find_lesson(number).needs)
+    assert all(need < number for need in needs)
+    introduction = " ".join(CELLS[number][0].source.split())
+    sentence = re.search(r"You (?:need|should have done) (lessons? \d.*?)\.", introduction)
+    named = {int(digits) for digits in re.findall(r"\d+", sentence[1])} if sentence else set()
+    assert needs <= named <= all_needs(number)
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_path_has_what_each_of_its_lessons_builds_on_before_it(name):
+    numbers = PATHS[name][1]
+    assert len(set(numbers)) == len(numbers)
+    for place, number in enumerate(numbers):
+        assert set(find_lesson(number).needs) <= set(numbers[:place]), number
 
 
 @pytest.mark.parametrize("number", WITH_STUBS)

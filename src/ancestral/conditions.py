@@ -25,8 +25,8 @@ import keyword
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Generic, TypeVar, assert_never
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, ClassVar, Generic, Literal, TypeVar, assert_never
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +35,8 @@ from torch import Tensor
 from ancestral.base.device_tensors import float64_device, kept
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
-from ancestral.randomness import Stream, normal_of, uniforms
+from ancestral.randomness import Stream, normal, normal_of, uniforms
+from ancestral.scaling import Scale, encoded
 from ancestral.vocabulary import MARK, Vocabulary
 
 ABSENT = -1
@@ -63,6 +64,25 @@ Ranges = tuple[tuple[float, float], ...]
 """The least and the largest value of each channel; () where all channels have one range."""
 Limits = tuple[float, float] | Ranges
 """The least and the largest value of all channels, or of each."""
+
+
+class FieldLimits(tuple[tuple[float, float], ...]):
+    """The limits of each channel of fields, which pictures show below one another.
+
+    Attributes:
+        names: The name of each channel with its units; () where a picture has them elsewhere.
+    """
+
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, ranges: Ranges, names: Sequence[str] = ()) -> "FieldLimits":
+        """Return limits with names."""
+        limits = cls(ranges)
+        limits.names = tuple(names)
+        return limits
+
+
 INTERPOLATION = {1: "linear", 2: "bilinear", 3: "trilinear"}
 """How images are brought to another grid, by the number of axes of space."""
 
@@ -79,6 +99,7 @@ class _Kind(ABC):
     masked: bool = False
     made_by: str = ""
     vocabulary: tuple[str, ...] = ()
+    scaling: tuple[Scale, ...] = ()
 
     @property
     @abstractmethod
@@ -107,6 +128,16 @@ class _Kind(ABC):
         """Return which of the values in the data are missing, bool (N,); None where they never are."""
         return None
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All that the kind holds by name, as files have it; scales only where there are some."""
+        facts = asdict(self)  # type: ignore[call-overload]  # all kinds are dataclasses
+        return {
+            name: fact
+            for name, fact in facts.items()
+            if fact or name not in ("scaling", "earlier", "hours", "noise", "window")
+        }
+
     def scaled_as(self, model: Any) -> Any:
         """Return this description with the scale of a model's."""
         return self
@@ -118,6 +149,10 @@ class _Kind(ABC):
     def drawn(self, values: Tensor, seed: int, step: int, indices: Sequence[int]) -> Tensor:
         """Return one of the values (B, ...) of each item, where items have several."""
         return values
+
+    def noised(self, inputs: Tensor, seed: int, step: int, indices: Sequence[int]) -> Tensor:
+        """Return what a network gets in training, of what it gets while sampling, (B, ...)."""
+        return inputs
 
     def plain(self, values: Tensor) -> Any:
         """Return values as people write them."""
@@ -327,12 +362,19 @@ class Image(_Kind):
         rate: Samples in a second, of recordings in the data.
         ranges: The values of each channel that -1 and 1 stand for, where channels have ranges of their own; `limits`
             are then the least and the largest of these. A constant channel is 0 to networks.
+        scaling: The scale of all channels, or that of each, where they are those of items whose scale is no range.
+        earlier: Of fields in time, how many of the states before the item they are, the nearest first; 0 of others.
+        hours: The time between these states; 0 where it is not known.
+        noise: The standard deviation of the noise that training adds to them, in units of the network.
+        window: Of windows of larger items, what they get: "position", where they are, or "coarse", the whole at a lower
+            resolution; "" of others.
     """
 
     encoding: ClassVar[str] = (
         "-1 + 2 (values - low) / (high - low) with low, high = limits, or those of the channel in ranges, where there "
         "are such (0 where low = high); brought to the sides of x by linear "
-        "interpolation between the centres of pixels (smaller ones with antialias); then a channel of ones"
+        "interpolation between the centres of pixels (smaller ones with antialias); then a channel of ones. Values "
+        "that are missing (NaN) are 0, in the last channel too"
     )
     on_grid: ClassVar[bool] = True
     has_distance: ClassVar[bool] = True
@@ -343,8 +385,17 @@ class Image(_Kind):
     made_by: str = ""
     rate: int | None = None
     ranges: Ranges = ()
+    scaling: tuple[Scale, ...] = ()
+    earlier: int = 0
+    hours: float = 0.0
+    noise: float = 0.0
+    window: Literal["", "position", "coarse"] = ""
 
     def __str__(self) -> str:
+        if self.window == "position":
+            return "the position of a window in the whole"
+        if self.window == "coarse":
+            return f"the whole that a window is of, at {'x'.join(map(str, self.shape))}"
         plural = "s" if self.channels > 1 else ""
         size = "x".join(map(str, self.shape)) if self.sides else f"{self.channels} channel{plural}"
         return f"an image of {size}{', the last of which says what is known' * self.masked}{_origin(self.made_by)}"
@@ -371,6 +422,7 @@ class Image(_Kind):
             and math.prod(self.shape) <= MOST_VALUES
             and -math.inf < self.limits[0] < self.limits[1] < math.inf
             and len(self.ranges) in (0, self.channels)
+            and len(self.scaling) in (0, 1, self.channels)
             and all(-math.inf < low <= high < math.inf for low, high in self.ranges)
         ):
             raise InputError(
@@ -380,7 +432,7 @@ class Image(_Kind):
 
     def scaled_as(self, model: Any) -> "Image":
         """Return this description with the values that -1 and 1 stand for in a model."""
-        return replace(self, limits=model.limits, ranges=model.ranges)
+        return replace(self, limits=model.limits, ranges=model.ranges, scaling=model.scaling)
 
     @property
     def channel_limits(self) -> Limits:
@@ -390,18 +442,35 @@ class Image(_Kind):
     def between(self, name: str, first: Tensor, last: Tensor, weights: Tensor) -> None:
         """Return None: a walk mixes the estimates of both ends."""
 
+    def noised(self, inputs: Tensor, seed: int, step: int, indices: Sequence[int]) -> Tensor:
+        """Return what a network gets in training: with noise of the deviation `noise` where values are known."""
+        if not self.noise:
+            return inputs
+        drawn = normal(tuple(inputs[0, :-1].shape), seed, Stream.EARLIER, step, indices)
+        noise = drawn.to(inputs.device, non_blocking=True)
+        return torch.cat([inputs[:, :-1] + self.noise * noise * inputs[:, -1:], inputs[:, -1:]], 1)
+
     def encode(self, values: Tensor, sides: Sequence[int]) -> Tensor:
         """Scale values (B, C, *) to [-1, 1], bring them to the grid of the data, and place them.
 
         The scale is that of `data.Codec`, to the last bit. Where a mask says that nothing is known, the values are 0.
+        So are missing ones, NaN.
         """
         low, high = self.limits
         x, scale = values.float(), (high - low) / 2
-        if self.ranges:
+        if self.scaling:
+            x = encoded(x, self.scaling)
+        elif self.ranges:
             x = scaled(x, self.ranges)
         else:
             x = (x - (low + high) / 2) / scale if values.is_floating_point() else (x - low) / scale - 1
-        x = resized(x, self.sides or x.shape[2:])
+        own_sides = self.sides or x.shape[2:]
+        if values.is_floating_point() and not self.masked:
+            there = ~x.isnan().any(1, keepdim=True)
+            placed = self.place(resized(x.where(there, 0.0), own_sides), sides)
+            known = resized(resized(there.to(x.dtype), own_sides), sides).round(decimals=5)  # 1 if nothing is missing
+            return torch.cat([placed[:, :-1], known], dim=1)
+        x = resized(x, own_sides)
         if self.masked:
             known = x[:, -1:] > 0
             x = torch.cat([x[:, :-1].where(known, 0.0), 2 * known.float() - 1], dim=1)
@@ -611,6 +680,25 @@ class ByKind(Generic[Row]):
 
 def _origin(made_by: str) -> str:
     return f", made by {made_by}" if made_by else ""
+
+
+def rolling(kinds: Mapping[str, Condition], states: int) -> tuple[str, Image]:
+    """Return the condition that is the states before an item, which a rollout goes on from.
+
+    Args:
+        kinds: The conditions by name.
+        states: The number of states of the rollout, which the message names.
+
+    Raises:
+        InputError: If there is none.
+    """
+    for name, kind in kinds.items():
+        if isinstance(kind, Image) and kind.earlier:
+            return name, kind
+    raise InputError(
+        f"{option('rollout', states)} is for a model that goes on from earlier states alone: train it with "
+        f"{option('given', 'previous:2')}"
+    )
 
 
 def resized(x: Tensor, sides: Sequence[int]) -> Tensor:

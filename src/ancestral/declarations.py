@@ -31,7 +31,7 @@ from ancestral.base.registries import (
     NetworkName,
 )
 from ancestral.config import NET_KINDS, PRESETS, Config, base_config, distilled, preset
-from ancestral.config.data_sources import BUILT_IN
+from ancestral.config.data_sources import BUILT_IN, FIELDS_WRITTEN
 from ancestral.config.request import SamplingOptions, swept_settings
 
 if TYPE_CHECKING:
@@ -336,9 +336,9 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
 
     OUT: ClassVar[str] = (
         "A .png for a grid, or of one sample for its picture, .gif, .webp or .mp4 for an animation, .npz for an array "
-        "(images, signals, volumes or points) and labels, else a new folder for single PNGs, or .wav files if the "
-        "model was trained on such; default: a .png in the folder samples of the run, or of the working folder for a "
-        "model outside a run"
+        f"(images, signals, volumes or points) and labels, {FIELDS_WRITTEN} for fields with units and coordinates, "
+        "else a new folder for single PNGs, or .wav files if the model was trained on such; default: a .png in the "
+        "folder samples of the run, or of the working folder for a model outside a run"
     )
     SWEPT: ClassVar[str] = ", ".join(swept_settings(edit=False))
 
@@ -359,6 +359,20 @@ class Sample(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
     variance: str | None = argument(None, title="Step variance", names="words")
     """Variance of ddpm: large, small, analytic (best for the errors of the network, which are measured on training
     items), or learned, where the model has it; default: large."""
+    rollout: int | None = argument(None, title="States in time", least=1, most=10_000, branches=False, sweeps=False)
+    """Number of states in time of each sample, of a model that was trained with --given previous:2 or the like: the
+    first follows the states that `given` names, the later ones those before them. Default: none."""
+    size: int | str | tuple[int, ...] | None = argument(
+        None, title="Larger size", words=str | None, metavar="HxW", branches=False, names="words"
+    )
+    """Height x width of the samples, or one side of all, where they are larger than those that the model was trained
+    on: tiles of its own size overlap by half. Structures larger than a tile are not coherent. {From Python also
+    (height, width).} Default: the size of the model."""
+    seamless: str | None = argument(
+        None, title="Seamless axes", metavar="AXIS[,AXIS]|all", branches=False, names="words"
+    )
+    """Axes along which samples go around, so that copies of them join without a seam: x, y, z, names of axes of fields,
+    or all. Default: those of the model."""
     then: Model | str | Path | Sequence[Model | str | Path] | None = argument(
         None, title="Enlarge by", words=tuple[str, ...] | None, metavar="UPSCALER", names="run", branches=False
     )
@@ -434,8 +448,8 @@ class Edit(WithDevice, WithThreads, WithNet, WithOut, WithConditions):
 
     OUT: ClassVar[str] = (
         "A .png for the edited image, or for an overview of several samples; .npz for arrays of the samples and their "
-        "standard deviation; else a new folder for all of these. Default: a folder in edits of the run, or of the "
-        "working folder for a model outside a run"
+        f"standard deviation, {FIELDS_WRITTEN} for fields; else a new folder for all of these. Default: a folder in "
+        "edits of the run, or of the working folder for a model outside a run"
     )
     LABEL_DEFAULT: ClassVar[str] = "none"
     SWEPT: ClassVar[str] = ", ".join(swept_settings(edit=True))
@@ -717,7 +731,7 @@ class WithReference(WithDevice, WithOut):
         None, title="Features", words=str | None, metavar="NAME", names=tuple(EXTRACTORS)
     )
     """Feature extractor: {EXTRACTORS}, or a custom function as package.module:function{; from Python also a module
-    or function}. Default: lite0 for images of 1 or 3 channels, else pixels."""
+    or function}. Default: lite0 for images of 1 or 3 channels that are no fields, else pixels."""
     batch_size: int | None = argument(None, least=1)
     """Number of items at a time; default: 64, fewer for large items. It changes memory and time, not the results."""
 
@@ -800,6 +814,9 @@ class Evaluate(WithSamples, WithMetrics, prints="parts", resumable=True):
     members: int = argument(DEFAULT_MEMBERS, title="Samples of each condition", least=2)
     """Conditional models: number of samples for each of these items. With 19, or 39, there are intervals that cover
     exactly 90 %."""
+    rollout: int | None = argument(None, title="States in time", least=1, most=10_000)
+    """Models that were trained with --given previous:2 or the like: number of states in time that samples roll out to
+    from held-out states, for scores by lead time beside the state before and random training items. Default: none."""
     beside: str | Path | Model | Sequence[str | Path | Model] | None = argument(
         None, words=tuple[str, ...] | None, metavar="RUN", names="run"
     )

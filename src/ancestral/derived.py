@@ -271,6 +271,18 @@ class Degradation:
             x = part(x, RngKey(seed, step, indices, (draw, self.place) if self.place else draw))
         return x
 
+    def around(self, periodic: tuple[int, ...]) -> "Degradation":
+        """Return the same of items whose axes of these numbers go around: a blur does so too."""
+        if not periodic:
+            return self
+        parts = tuple(
+            Fixed(replace(part.operator, periodic=periodic))
+            if isinstance(part, Fixed) and isinstance(part.operator, Blur)
+            else part
+            for part in self.parts
+        )
+        return replace(self, parts=parts)
+
     def make_plain(self, x0: Tensor) -> Tensor:
         """Make the values without noise and with nothing hidden, as `make` returns them."""
         parts = tuple(part for part in self.parts if not isinstance(part, Noise | RandomMask))
@@ -388,10 +400,18 @@ def _custom_operator(name: str) -> Callable[[Tensor], Tensor]:
     return apply
 
 
-def degradations(kinds: Mapping[str, Condition]) -> dict[str, Degradation]:
-    """Return the degradations of the conditions that are made from the item, by the names of the conditions."""
+def degradations(kinds: Mapping[str, Condition], periodic: tuple[int, ...] = ()) -> dict[str, Degradation]:
+    """Return the degradations of the conditions that are made from the item, by the names of the conditions.
+
+    Args:
+        kinds: The conditions, by name.
+        periodic: The axes of space that go around, by number.
+    """
     found = {name: degradation for name, kind in kinds.items() if (degradation := parse(kind.made_by)) is not None}
-    return {name: replace(degradation, place=place) for place, (name, degradation) in enumerate(found.items())}
+    return {
+        name: replace(degradation.around(periodic), place=place)
+        for place, (name, degradation) in enumerate(found.items())
+    }
 
 
 def check_trusted(texts: Iterable[str], trusted: Iterable[str], name: str) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ancestral import objectives
 from ancestral.base.arguments import checked_class
+from ancestral.base.device_tensors import kept
 from ancestral.base.errors import InputError
 from ancestral.base.transforms import certain, transformed
 from ancestral.gaussian import DiagonalGaussian
@@ -35,16 +36,23 @@ class Diffusion(nn.Module):
         target: What the network predicts.
         learned_variance: Whether the network has twice as many output channels: the target, and where the reverse
             variance lies between β̃ (−1) and β (1).
+        present: Which values of an item are there, bool (C, *); all others are 0 in all items. None: all are there.
 
     Raises:
         InputError: For a learned variance on a schedule of 1 step.
     """
 
     def __init__(
-        self, net: nn.Module, schedule: Schedule, target: Target = EPS, learned_variance: bool = False
+        self,
+        net: nn.Module,
+        schedule: Schedule,
+        target: Target = EPS,
+        learned_variance: bool = False,
+        present: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.net, self.schedule, self.target, self.learned_variance = net, schedule, target, learned_variance
+        self.present = present
         self._last = _LastDraw()
         if learned_variance and schedule.steps < 2:
             raise InputError("a learned variance needs a schedule of at least 2 steps: it lies between β̃ and β")
@@ -103,6 +111,9 @@ class Diffusion(nn.Module):
         """
         answer, variance_fraction = self._split(self.output(x_t, t, **condition), x_t)
         x0, eps = self.target.solve(x_t, answer, *self.schedule.at(t))
+        if self.present is not None:
+            there, b = kept(self.present, x_t, torch.bool), broadcast(self.schedule.at(t)[1], x_t)
+            x0, eps = x0.where(there, 0.0), eps.where(there, x_t / b)
         return Prediction(x0, eps, variance_fraction)
 
     def _split(self, output: Tensor, x: Tensor) -> tuple[Tensor, Tensor | None]:

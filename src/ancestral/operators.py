@@ -9,7 +9,7 @@ three maps, and the solvers below, are differentiable in the items and measureme
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache, reduce
 from typing import Any
 
@@ -248,9 +248,11 @@ class Blur(Operator):
 
     Args:
         sigma: The standard deviation in pixels, above 0.
+        periodic: The axes of space, by number, beyond whose end is their beginning instead.
     """
 
     sigma: float
+    periodic: tuple[int, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.sigma, int | float) or not 0 < self.sigma < math.inf:
@@ -259,20 +261,23 @@ class Blur(Operator):
     def apply(self, x: Tensor) -> Tensor:
         """See `Operator.apply`."""
         _check_floats(x)
-        return along_axes(x, [None, *map(self.matrix, x.shape[2:])])
+        return along_axes(x, [None, *self._of_sides(x.shape[2:])])
 
     def adjoint(self, y: Tensor, shape: Sequence[int]) -> Tensor:
         """See `Operator.adjoint`."""
-        return along_axes(y, [None, *(kept(self.matrix(side), y).T for side in shape[1:])])  # a view is not kept
+        return along_axes(y, [None, *(kept(one, y).T for one in self._of_sides(shape[1:]))])  # a view is not kept
 
     def matrices(self, shape: Sequence[int]) -> list[Tensor]:
         """See `Operator.matrices`."""
-        return [torch.eye(shape[0], dtype=torch.float64), *map(self.matrix, shape[1:])]
+        return [torch.eye(shape[0], dtype=torch.float64), *self._of_sides(shape[1:])]
 
-    def matrix(self, side: int) -> Tensor:
+    def matrix(self, side: int, periodic: bool = False) -> Tensor:
         """The blur of one axis, float64 (side, side), whose rows sum to 1."""
-        matrix: Tensor = _constant(_blur_matrix, self.sigma, side)
+        matrix: Tensor = _constant(_blur_matrix, self.sigma, side, periodic)
         return matrix
+
+    def _of_sides(self, sides: Sequence[int]) -> list[Tensor]:
+        return [self.matrix(side, axis in self.periodic) for axis, side in enumerate(sides)]
 
 
 @dataclass(frozen=True)
@@ -337,12 +342,13 @@ def _constant(function: Any, *arguments: Any) -> Any:
 
 @lru_cache(maxsize=16)
 @torch.inference_mode(False)
-def _blur_matrix(sigma: float, side: int) -> Tensor:
+def _blur_matrix(sigma: float, side: int, periodic: bool) -> Tensor:
     radius = math.ceil(TRUNCATE * sigma)
     offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
     rows = torch.arange(side)[:, None]
-    columns = (rows + offsets.long()).clamp(0, side - 1)
+    columns = rows + offsets.long()
+    columns = columns % side if periodic else columns.clamp(0, side - 1)
     return torch.zeros(side, side, dtype=torch.float64).index_put_(
         (rows.expand_as(columns), columns), (kernel / kernel.sum()).expand(columns.shape), accumulate=True
     )

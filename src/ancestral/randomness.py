@@ -53,6 +53,8 @@ class Stream(Enum):
     """Which labels of a batch are dropped, for classifier-free guidance."""
     CONDITION = "condition"
     """Random operators that make a condition of an item: masks, boxes and noise."""
+    EARLIER = "earlier"
+    """The noise of earlier states that an item is conditioned on."""
     CAPTION = "caption"
     """Which of the texts of an item it is trained with, and the order of their parts."""
     ABSENCE = "absence"
@@ -160,6 +162,11 @@ def keys(
 def derived(keys: Tensor, number: int) -> Tensor:
     """Return other keys for each key (B,), int64 on their device: those of a number from 1, such as of a member."""
     return _mix((keys ^ _signed(mix(number & MASK))) + _signed(GAMMA))
+
+
+def further_seed(seed: int, number: int) -> int:
+    """Return another seed: that of a number from 1, such as of a state of a rollout; of 0 the seed itself."""
+    return mix(seed + number * GAMMA & MASK) if number else seed
 
 
 def words(keys: Tensor, count: int, reuse: bool = True) -> Tensor:

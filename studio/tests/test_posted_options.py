@@ -152,6 +152,12 @@ def test_files_outside_the_folders_are_not_read(readable, run_id, options):
 
 
 WORDS = {
+    "variables",
+    "items",
+    "periodic",
+    "crop",
+    "seamless",
+    "size",
     *(
         "device",
         "sampler",

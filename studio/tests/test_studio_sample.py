@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import xarray
 from PIL import Image
 
 import ancestral
@@ -102,8 +103,7 @@ def test_a_sample_is_chosen_by_keyboard_with_its_neighbours(page, runs):
     details = page.tab.get_by_label("The chosen sample")
     details.get_by_role("heading", name="Sample 2: 2").wait_for()
     near = details.locator(".near img")
-    near.first.wait_for()
-    assert near.count() == 5
+    page.until(lambda: near.count() == 5)
     items = data.open("digits").items[:, 0].double()
     sample = torch.from_numpy(page.samples(entry)[2]).double()
     nearest = int((items - sample).square().flatten(1).mean(1).argmin())
@@ -247,6 +247,37 @@ def test_samples_of_one_condition_are_shown_together(pages, server):
     page.tab.locator("[data-condition=angle] legend input").uncheck()  # without a condition there is nothing to compare
     page.start()
     page.tab.get_by_text("All samples together").wait_for(state="hidden")
+
+
+def test_fields_are_shown_by_channel_in_their_units(pages, server, runs, tmp_path):
+    waves = 280 + 5 * np.sin(np.arange(20)[:, None, None] + np.arange(8)[:, None] + np.arange(8) / 3)
+    fields = xarray.Dataset({
+        "t2m": (("time", "y", "x"), waves.astype("f4"), {"units": "K"}),
+        "pr": (("time", "y", "x"), (waves - 270).astype("f4"), {"units": "mm"}),
+    })  # fmt: skip
+    small = {"width": 8, "mults": (1,), "blocks": 1, "attention": (), "patch": 1, "groups": 2, "snapshots": 0}
+    ancestral.train(data=fields, out=runs / "fields", given=("previous:1",), steps=2, batch_size=8, **small)
+    fields.to_netcdf(tmp_path / "start.nc", engine="h5netcdf")
+    page = pages().open(f"sample/{id_of(server, 'fields')}")
+    page.tab.locator("[data-condition=previous] legend input").check()
+    page.tab.locator("[data-condition=previous] input[type=file]").set_input_files(tmp_path / "start.nc")
+    page.tab.get_by_text("start.nc").wait_for()
+    page.set(n=3, steps=2)
+    entry = page.start()
+    page.tab.get_by_text("pr [mm]: black is 5, white 15; t2m [K]: black is 275, white 285").wait_for()
+    canvas = page.tab.locator(".tile canvas[data-kind=x0]").first
+    page.until(lambda: canvas.evaluate("one => [one.width, one.height]") == [8, 17])  # drawn when its file is here
+    (tmp_path / "made.nc").write_bytes(
+        page.file(next(file["url"] for file in entry["files"] if file["name"] == "samples.nc"))
+    )
+    with xarray.open_dataset(tmp_path / "made.nc", engine="h5netcdf") as made:
+        assert made.t2m.shape == (3, 8, 8)
+        assert made.t2m.attrs["units"] == "K"
+    page.tab.get_by_text("All samples together").click()
+    page.tab.get_by_label("Maps of all samples").press(
+        "ArrowUp"
+    )  # from the middle, the first row of the second channel
+    page.tab.get_by_text("pr [mm], row 7, column 4: median and 5 to 95 %").wait_for()
 
 
 def test_a_job_is_followed_over_two_reloads(pages, server):

@@ -12,6 +12,7 @@ import wave
 import zipfile
 import zlib
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
@@ -242,3 +243,30 @@ def test_one_image_is_decoded_at_a_time(tmp_path, monkeypatch):
     for thread in threads:
         thread.join()
     assert together == [1, 1, 1, 1]
+
+
+def hdf5(folder, fill):
+    with h5py.File(folder / "a.nc", "w") as file:
+        fill(file)
+    return (folder / "a.nc").read_bytes()
+
+
+def test_fields_are_kept_if_they_hold_their_own_values(shared_studio, tmp_path):
+    (tmp_path / "secret.bin").write_bytes(bytes(64))
+    whole = hdf5(tmp_path, lambda file: file.create_group("part").create_dataset("t2m", data=np.zeros((2, 3))))
+    answer = put(shared_studio[1], whole, "a.nc")
+    assert answer.json["name"] == "a.nc"
+    layout = h5py.VirtualLayout((2,), "f4")
+    layout[:] = h5py.VirtualSource(tmp_path / "secret.h5", "x", (2,))
+    elsewhere = [
+        lambda file: file.__setitem__("x", h5py.ExternalLink(tmp_path / "secret.h5", "x")),
+        lambda file: file.create_dataset("x", (8,), "f8", external=[(tmp_path / "secret.bin", 0, 64)]),
+        lambda file: file.create_virtual_dataset("x", layout),
+    ]
+    for fill in elsewhere:
+        answer = put(shared_studio[1], hdf5(tmp_path, fill), "a.nc")
+        assert answer.status == 400
+        assert "refers to other files" in answer.line
+    large = hdf5(tmp_path, lambda file: file.create_dataset("x", (1 << 30,), "f8", chunks=True))
+    assert put(shared_studio[1], large, "a.nc").status == 413
+    assert "no .nc" in put(shared_studio[1], whole[:200], "a.nc").line

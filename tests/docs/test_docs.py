@@ -13,6 +13,7 @@ from pathlib import Path
 import nbformat
 import numpy as np
 import pytest
+import xarray
 from PIL import Image
 
 import ancestral
@@ -43,6 +44,7 @@ def pages():
 
 ELSEWHERE = {
     "pip": "installs packages",
+    "python": "copies data from a package that the page installs; the folder of the tests has such data",
     "torchrun": "starts processes as tests/training/test_parallel.py does; the command behind -m ancestral is parsed",
     "sbatch": "needs SLURM; tests/docs/test_cluster.py runs the script with programs in its place",
     "kubectl": "needs Kubernetes; tests/docs/test_cluster.py runs the command of its pods",
@@ -172,6 +174,8 @@ class Place:
                 words = with_options(words, "--latent-steps 2 --latent-width 8")
             if "--resume" not in argv:
                 shutil.rmtree(out_of(argv), ignore_errors=True)
+        if argv[0] == "distil" and "energy" in argv:  # which has one stage
+            words = without(words, "--stages")
         if argv[0] in ("evaluate", "compare"):
             likelihood = "--likelihood" in argv
             if not likelihood or "--samples" in argv:
@@ -269,12 +273,43 @@ def data_folder(tmp_path_factory):
     np.save(folder / "levels.npy", numbers.normal(size=(14, 5, 24, 16)).astype("float32"))
     np.save(folder / "frames.npy", numbers.integers(0, 255, (40, 16, 16, 3), dtype="uint8"))
     np.savez(folder / "images.npz", images=images, labels=np.arange(14) % 2)
+    months = np.arange("2013-01", "2020-01", dtype="datetime64[M]").astype("datetime64[ns]")
+    weather = xarray.Dataset(
+        {
+            "t2m": (("time", "lat", "lon"), numbers.normal(280, 9, (len(months), 8, 16)).astype("float32")),
+            "z": (("time", "level", "lat", "lon"), numbers.normal(size=(len(months), 2, 8, 16)).astype("float32")),
+            "orography": (("lat", "lon"), numbers.uniform(0, 900, (8, 16)).astype("float32")),
+        },
+        {"time": months, "level": [500.0, 850.0], "lat": np.linspace(70, -70, 8), "lon": np.arange(16) * 22.5},
+    )
+    weather.to_zarr(folder / "weather.zarr", zarr_format=2)
+    weather.to_netcdf(folder / "weather.nc", engine="h5netcdf")
+    weather.isel(time=slice(-2, None)).to_netcdf(folder / "today.nc", engine="h5netcdf")
+    np.save(folder / "orography.npy", weather["orography"].values[None])
+    years = np.arange("1860", "2100", dtype="datetime64[Y]").astype("datetime64[ns]")
+    annual = numbers.normal(280, 9, (len(years), 8, 16)).astype("float32")
+    xarray.Dataset({"air_temperature": (("time", "latitude", "longitude"), annual)}, {"time": years}).to_netcdf(
+        folder / "A1B_north_america.nc", engine="h5netcdf"
+    )
+    sea = weather[["t2m"]].isel(lat=slice(6), lon=slice(12)).where(lambda fields: fields.lat < 60)
+    sea.to_netcdf(folder / "ostia_monthly.nc", engine="h5netcdf")
+    axes = {"time": months[:14], "lat": np.linspace(89, -89, 64), "lon": np.arange(128) * 2.8125}
+    hills = (("lat", "lon"), numbers.uniform(0, 900, (64, 128)).astype("float32"))
+    globe = xarray.Dataset({"t2m": (tuple(axes), numbers.normal(280, 9, (14, 64, 128))), "orography": hills}, axes)
+    globe.to_netcdf(folder / "globe.nc", engine="h5netcdf")
+    globe[["orography"]].isel(lat=slice(32), lon=slice(96, None)).to_netcdf(folder / "hills.nc", engine="h5netcdf")
+    coarse = globe[["t2m"]].isel(time=[0]).coarsen(lat=16, lon=16).mean()
+    coarse.to_netcdf(folder / "coarse.nc", engine="h5netcdf")
+    np.save(folder / "windows.npy", numbers.normal(size=(14, 1, 32, 32)).astype("float32"))
     (folder / "settings.json").write_text('{"preset": "digits", "steps": 200, "net": {"width": 64}}')
     shutil.copy(ROOT / "examples" / "own_network.py", folder)
     config = ancestral.config.preset("folder").with_settings(source="photos")
     (folder / "runs" / "photos").mkdir(parents=True)
     (folder / "runs" / "photos" / "config.json").write_text(config.to_json())
     return folder
+
+
+RUN_ANSWERS = ("--validation", "0.1", "--out", "runs/answers")
 
 
 @pytest.fixture(scope="module")
@@ -289,6 +324,10 @@ def trained(data_folder, tmp_path_factory):
         place.run(["train", "--data", "photos", "--image-size", "16", "--out", "runs/other", "--seed", "1"])
         place.run(["train", "digits"])
         place.run(["train", "--data", "photos", "--image-size", "64", "--given", "upscale:4", "--out", "runs/upscaler"])
+        place.run(
+            ["train", "digits", "--given", "mask:left", "--no-class-labels", "--objective", "energy", *RUN_ANSWERS]
+        )
+        place.run(["train", "--data", "windows.npy", "--out", "runs/windows"])
     return folder
 
 

@@ -132,7 +132,9 @@ def test_without_attention_and_positions_it_is_an_mlp_on_patches(monkeypatch, di
         return torch.stack(answers, dim=2)
 
     assert not torch.allclose(whole, alone(), atol=1e-2)
-    monkeypatch.setattr(transformer, "angles", lambda grid, pairs, *_: torch.zeros(torch.Size(grid).numel(), pairs))
+    monkeypatch.setattr(
+        transformer, "angles", lambda grid, pairs, *_, **__: torch.zeros(torch.Size(grid).numel(), pairs)
+    )
     for block in net.blocks:
         nn.init.zeros_(block.attention.out.weight)
     torch.testing.assert_close(fold(net(x, index), 4).flatten(2), alone(), rtol=1e-4, atol=1e-5)
@@ -148,7 +150,9 @@ def test_without_positions_patches_are_a_set(monkeypatch):
         return torch.cat([answer[..., 8:], answer[..., :8]], dim=3), net(swapped, index)
 
     assert not torch.allclose(*answers(), atol=1e-2)
-    monkeypatch.setattr(transformer, "angles", lambda grid, pairs, *_: torch.zeros(torch.Size(grid).numel(), pairs))
+    monkeypatch.setattr(
+        transformer, "angles", lambda grid, pairs, *_, **__: torch.zeros(torch.Size(grid).numel(), pairs)
+    )
     torch.testing.assert_close(*answers(), rtol=1e-4, atol=1e-5)
 
 

@@ -14,6 +14,7 @@ from ancestral.data.spec import Codec
 from ancestral.page.web_page import global_script
 from ancestral.randomness import Stream
 from ancestral.samplers.loop import spaced_times
+from ancestral.scaling import Scale
 from theory_js import DATA, SAMPLERS, SCHEDULES, SCRIPT, TARGETS, close, tensor
 
 SETTINGS = [(name, {}) for name in SAMPLERS] + [
@@ -204,7 +205,9 @@ def test_items_are_coded_as_in_python_each_channel_from_its_range(chromium):
     page = chromium.new_page()
     page.add_script_tag(content=global_script("page_images.js", "Ancestral"))
     kind = Image(3, (5.0, 281.0), (4, 5), ranges=ranges)
-    for codec in (Codec("float", ranges=ranges), Codec("float", (270.0, 281.0)), Codec("uint8")):
+    of_channels = tuple(Scale.of(name, one) for name, one in zip(("log1p", "asinh", "quantile"), items, strict=True))
+    scaled = [Codec("float", ranges=ranges, scaling=scales) for scales in (of_channels, (Scale.of("standard", items),))]
+    for codec in (Codec("float", ranges=ranges), Codec("float", (270.0, 281.0)), Codec("uint8"), *scaled):
         values = items if codec.level is None else (items - 200).to(torch.uint8)
         answer = page.evaluate(
             """([values, codec]) => [Ancestral.encode(values, codec), Ancestral.decode(values.map(v => v / 300), codec),

@@ -78,6 +78,11 @@ def transformer(shape, classes=(), conditions=None, **settings):
     return Model(build(config, spec), spec, config)
 
 
+def periodic(model, *axes):
+    spec = replace(model.spec, periodic=axes)
+    return Model(build(model.config, spec), spec, model.config)
+
+
 MODELS = {
     "images, attention and labels": lambda: untrained(classes=("a", "b")),
     "images, odd sides and patches": lambda: untrained(shape=(1, 13, 14), mults=(1,), patch=2, groups=None),
@@ -90,6 +95,8 @@ MODELS = {
     "images, all conditions": lambda: untrained((1, 8, 8), ("a", "b"), conditions=CONDITIONS),
     "signals": lambda: untrained(shape=(2, 37), mults=(1, 2, 2), attention=()),
     "signals, attention and patches": lambda: untrained(shape=(1, 50), attention=(13, 26), patch=2),
+    "images, periodic along x": lambda: periodic(untrained(shape=(1, 13, 18), mults=(1, 2), attention=(9,)), 1),
+    "transformer, periodic": lambda: periodic(transformer((1, 9, 12)), 0, 1),
     "volumes": lambda: untrained(shape=(1, 5, 6, 7)),
     "volumes, patches": lambda: untrained(shape=(2, 8, 9, 12), attention=(), patch=2),
     "transformer, labels": lambda: transformer((1, 8, 8), ("a", "b")),
@@ -102,7 +109,13 @@ MODELS = {
     "points, conditions, learned variance": lambda: untrained((2,), ("a", "b"), conditions=ON_POINTS, process=VARIANCE),
 }
 
-QUICK = ("images, all conditions", "volumes", "signals, attention and patches", "transformer, all conditions")
+QUICK = (
+    "images, all conditions",
+    "images, periodic along x",
+    "volumes",
+    "signals, attention and patches",
+    "transformer, all conditions",
+)
 """The cases of `make test-browser`; `make test-long` has all."""
 
 

@@ -1,5 +1,6 @@
 """Pictures of items of every shape and depth show the right values in the right places."""
 
+import math
 import sys
 import threading
 
@@ -9,6 +10,8 @@ import torch
 from PIL import Image
 
 from ancestral.base.events import finish
+from ancestral.base.quantities import format_hours
+from ancestral.conditions import FieldLimits
 from ancestral.declarations import Inspect
 from ancestral.measure.sample_quality import NearestPairs
 from ancestral.render import compositions, pictures, writers
@@ -44,6 +47,35 @@ def test_any_number_of_channels(channels):
     assert colour == ([20, 40, 60] if channels > 2 else [20] * 3)
     if channels not in (2, 4):  # in integers, two and four are grey and RGB with alpha
         assert (pixels(pictures.picture(image)) == colour).all()
+
+
+@pytest.mark.parametrize("sides", [(3, 4), (3, 4, 5)], ids=["maps", "volumes"])
+def test_the_channels_of_fields_are_below_one_another_with_their_units(sides):
+    low = torch.tensor([250.0, 0.0]).view(1, 2, *[1] * len(sides))
+    items = (low + torch.tensor([51.0, 255.0]).view(low.shape)).expand(2, 2, *sides).clone()
+    items[..., 0] = math.nan
+    limits = FieldLimits.of(((250.0, 301.0), (0.0, 1000.0)), ("t2m [K]", "pr"))
+    tiles, _ = pictures.shown(items, limits)
+    channels = [pictures.middle_slices(one) if len(sides) == 3 else one for one in to_uint8(items, limits).split(1, 1)]
+    height = channels[0].shape[2]
+    assert tiles.shape == (2, 1, 2 * height + 1, channels[0].shape[3])
+    assert (tiles[..., height, :] == pictures.MID_GREY).all()
+    there = channels[0] == 255
+    assert (tiles[:, :, :height][there] == 255).all()
+    assert (tiles[:, :, height + 1 :][there] == 65).all()
+    missing = tiles[..., :height, :][0][~there[0] & (channels[0][0] == 0)]
+    assert {int(level) for level in missing.unique()} <= set(pictures.SQUARE_GREYS)
+    mask = torch.where(torch.arange(sides[-1]) < 2, -5.0, 2000.0).expand(2, 1, *sides)
+    column = ContextColumn("known", torch.cat([items.nan_to_num(0.0), mask], 1), limits, masked=True)
+    known, drawn = pictures.tiles(column, items, 60), pictures.tiles(ContextColumn("", items, limits), items, 60)
+    assert known[0].size == drawn[0].size
+    plain = pictures.picture(items, 2, 60, limits, (), ContextColumns([ContextColumn("given", items[:, :1], limits)]))
+    named = pictures.with_legend(plain, limits)
+    assert named.height - plain.height == 2 * round(1.5 * pictures.LEGEND_FONT)
+    assert pictures.channels_shown(limits) == [("t2m [K]", 250.0, 301.0), ("pr", 0.0, 1000.0)]
+    assert pictures.with_legend(plain, (0.0, 1.0)) is plain
+    film = compositions.film([Step(0, 3, items, items), Step(1, 0, items, items)], limits=limits, captions=())
+    assert film.height > 2 * tiles.shape[2]
 
 
 # -- transparency -----------------------------------------------------------------------------------------------------
@@ -219,3 +251,10 @@ def test_a_film_has_conditions_before_and_the_truth_after_its_states(shape):
         middle = pixels(film)[film.height // 4]
         assert (middle[[5, -5]] == 255).all()
         assert (middle[len(middle) // 2 + 5] < 140).all()
+
+
+def test_lead_times_are_written_in_hours_or_days():
+    assert [format_hours(hours) for hours in (1, 6.5, 24, 36, 47, 48, 60, 720)] == [
+        *("1 h", "6.5 h", "24 h", "36 h", "47 h"),
+        *("2 d", "60 h", "30 d"),
+    ]

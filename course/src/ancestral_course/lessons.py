@@ -95,14 +95,26 @@ LESSONS = (
         1,
         (11, 13),
     ),
+    Lesson(
+        21,
+        "21_forecasts",
+        "A forecast is a distribution",
+        "lead times, a model rolled out beside a closed form, errors by blocks of time",
+        1,
+        (13, 20),
+    ),
 )
 
 PATHS = {
-    "Understand it": ("the lecture's models, from the forward process to guided samples", (1, 2, 3, 6, 7)),
-    "Use it": ("train, judge, condition, edit and show models of your own data", (1, 2, 3, 6, 7, 9, 13, 14, 15, 19)),
+    "Understand it": ("the lecture's models, from the forward process to guided samples", (1, 2, 3, 5, 6, 7)),
+    "Use it": ("train, judge, condition, edit and show models of your own data", (1, 2, 3, 5, 6, 7, 9, 13, 14, 15, 19)),
+    "Forecast with it": (
+        "samples as the forecast of what comes next, and scores that say what it is worth",
+        (1, 2, 3, 5, 6, 7, 11, 13, 20, 21),
+    ),
     "Derive and build it": ("every equation, and four methods from an empty file", (1, 2, 3, 5, 6, 8, 16, 18)),
 }
-"""Ways through the course: what each is for, and its lessons in their order."""
+"""Ways through the course: what each is for, and its lessons in their order. Each has what its lessons build on."""
 
 
 def find_lesson(number: int) -> Lesson:

@@ -69,6 +69,11 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "es" if noun.endswith("s") else "s")
 
 
+def format_hours(hours: float) -> str:
+    """Format a lead time, from two days on in days: 6 h, 30 d."""
+    return f"{hours / 24:g} d" if hours >= 48 and hours % 24 == 0 else f"{hours:g} h"
+
+
 def are(count: int, noun: str) -> str:
     """Format a count and the verb, the beginning of a sentence: 1 class is, 2 classes are."""
     return f"{plural(count, noun)} {'is' if count == 1 else 'are'}"

@@ -267,6 +267,8 @@ METRICS = Registry(
     Metric("captions", "measure.set_metrics:captions", "whether samples obey their captions", "Xu et al. (2018)",
            needs="sets", title="R-precision", better="higher", form="percent"),
     Metric("colour", "measure.set_metrics:colour", "the drift of mean and deviation of the channels", needs="sets"),
+    Metric("spectrum", "measure.set_metrics:spectrum", "the power of floats on a grid by octave of the wave length",
+           needs="sets"),
 )  # fmt: skip
 """Those of features come first, since all take the same distances. Tables have the order of this one."""
 

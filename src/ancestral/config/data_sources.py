@@ -43,6 +43,12 @@ ARRAY_FILES = (".npy", ".npz")
 """The suffixes of files of arrays."""
 
 
+FIELD_FILES = (".nc", ".nc4", ".h5", ".hdf5", ".grib", ".grib2", ".nii", ".nii.gz", ".tif", ".tiff")
+"""The suffixes of files of fields; a .zarr is a folder."""
+FIELDS_WRITTEN = ".nc, .zarr, .nii.gz, .tif"
+"""The formats of fields that samples are written in, in words."""
+
+
 def first_suffix(folder: str | Path, suffixes: Collection[str] = (WAV, *SUFFIXES)) -> str | None:
     """Find the suffix of the first file with one of some suffixes, those of images and recordings by default.
 
@@ -161,6 +167,15 @@ SOURCES = Registry(
         preset="arrays",
     ),
     DataSource(
+        "fields",
+        "data.sources.fields:open_fields",
+        "a .zarr, .nc, .h5, .nii or .tif of fields",
+        files=FIELD_FILES,
+        marks=(".zgroup", ".zmetadata", "zarr.json"),
+        options=("variables", "items"),
+        preset="arrays",
+    ),
+    DataSource(
         "shards",
         "data.sources.tar_shards:open_shards",
         "a .tar of WebDataset samples (or a folder of them)",
@@ -180,9 +195,12 @@ SOURCES = Registry(
     ),
     DataSource("array", "data.sources.array_items:open_array", "", options=("layout",), preset="arrays"),
     DataSource("data set", "data.sources.python_items:open_objects", "", options=("layout",), preset="arrays"),
+    DataSource(
+        "fields of Python", "data.sources.fields:open_object", "", options=("variables", "items"), preset="arrays"
+    ),
     DataSource("list", "data.sources.python_items:open_objects", "", dims=2),
 )
-"""Where a folder fits several, the first counts. The last three are objects of Python."""
+"""Where a folder fits several, the first counts. The last four are objects of Python."""
 
 FILE_SUFFIXES = tuple(suffix for one in SOURCES.values() for suffix in one.files)
 """The suffixes of files that are data by themselves."""
@@ -227,7 +245,8 @@ class LocalFolder:
 
 def suffix_of(name: str) -> str:
     """Return the suffix of a path or an address in lower case, "" without one."""
-    return os.path.splitext(name)[1].lower()  # noqa: PTH122 (a million names)
+    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (a million names)
+    return ".nii.gz" if suffix == ".gz" and name.lower().endswith(".nii.gz") else suffix
 
 
 def source_of_name(name: str) -> DataSource | None:

@@ -17,6 +17,7 @@ from ancestral.base.fields import argument
 from ancestral.base.options import option
 from ancestral.base.registries import RESTORATIONS, SAMPLERS
 from ancestral.base.result import ATTACHED, Result
+from ancestral.config.data_config import parse_sides
 from ancestral.config.sweep_values import SweptAxes, SweptValue, read_axes
 
 KEYWORD = "ancestral"
@@ -218,6 +219,12 @@ class Request(Result):
     """The number of the state, from 0, which is x_T."""
     steps: int | None = argument(None, sweep=int)
     """The number of sampling steps, where the sampler does not say it."""
+    rollout: int | None = None
+    """The number of states in time of each sample, each of which is given those before it; None of samples without."""
+    size: tuple[int, ...] | None = None
+    """The sides of the samples, or one of all, that tiles of the model's own sides cover; None are its own."""
+    seamless: str | None = None
+    """The axes along which the samples go around: names joined by commas, or "all"; None are those of the model."""
     edit: EditRequest | None = None
     """What is edited, and how; None of plain samples."""
     sweep: dict[str, tuple[SweptValue, ...]] | None = None
@@ -244,6 +251,9 @@ class Request(Result):
         guidance_interval: tuple[float, float] | None = None,
         guidance_rescale: float | None = None,
         weak: Any = None,
+        rollout: int | None = None,
+        size: int | str | Sequence[int] | None = None,
+        seamless: str | None = None,
     ) -> Self:
         """Make a request of settings, as of `Model.sample` and of the ways to edit.
 
@@ -273,6 +283,13 @@ class Request(Result):
                 without guidance; None is 0.
             weak: A weaker model of the same data, as a snapshot of the run: guidance is then autoguidance, away from
                 it, which needs no condition.
+            rollout: The number of states in time that each sample has, of a model that was trained with
+                `given="previous:2"` or the like: the first is given the states in `given`, and the later ones those
+                before them. The samples are then (n, rollout, C, *space).
+            size: The sides of the samples where they are larger than the model's, as in 128 or (128, 320): x̂_0 is
+                made in overlapping tiles of the model's sides, as of `guidance.Tiled`.
+            seamless: The axes along which samples go around, so that copies of them join without a seam: names joined
+                by commas, as in "x,y", or "all".
 
         Raises:
             InputError: If a value has another type.
@@ -291,6 +308,9 @@ class Request(Result):
             guidance_interval=guidance_interval,
             guidance_rescale=guidance_rescale,
             weak=weak,
+            rollout=rollout,
+            size=size,
+            seamless=seamless,
         )
 
     def of_edit(self, edit: EditRequest, arguments: Mapping[str, Any]) -> Self:
@@ -363,6 +383,7 @@ def _labels(value: Any) -> tuple[int | str, ...] | None:
 
 _STORED: dict[str, Callable[[Any], Any]] = {
     "label": _labels,
+    "size": lambda value: None if value is None else parse_sides("size", value),
     "guidance": lambda value: dict(value) if isinstance(value, Mapping) else value,
     "indices": lambda value: None if value is None else tuple(value),
     "sweep": lambda value: None if value is None else read_axes(value),

@@ -384,6 +384,10 @@ class Config:
                     "the energy score is of a network that predicts x0, all at times of its own and of the same "
                     f"weight: leave {option(name, settings[name])} out"
                 )
+        if self.process.clip and not self.data.bounded:
+            raise InputError(
+                f"data of {option('scale', self.data.scale)} have no bounds: leave {option('clip', True)} out"
+            )
         if validation == "":
             raise InputError(f"{option('validation', '')} must be a share, as in 0.1, or other data")
         if self.distil.method and train.steps * (1 - self.distil.convert) < self.distil.stages:
@@ -427,6 +431,11 @@ class Config:
         objective = settings.get("objective", self.train.objective)
         if objective != self.train.objective:
             return self.with_objective(objective).with_settings(**settings)
+        scale = settings.get("scale", self.data.scale)
+        if scale != self.data.scale:
+            data = dataclasses.replace(self.data, scale=scale)
+            process = self.process if data.bounded else dataclasses.replace(self.process, clip=False)
+            return dataclasses.replace(self, data=data, process=process).with_settings(**settings)
         sections = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name in SECTIONS}
         section_of = {f.name: name for name, section in sections.items() for f in dataclasses.fields(section)}
         changes: dict[str, dict[str, Any]] = {}
@@ -457,7 +466,7 @@ class Config:
         if (energy := config.train.energy) is None:
             return config
         size = self.train.batch_size and config.train.items(self.train.batch_size)  # so that a step takes as long
-        usual = {"coupling": "independent", "clip": True, "label_dropout": 0.0, "condition_dropout": 0.0}
+        usual = {"coupling": "independent", "clip": self.data.bounded, "label_dropout": 0.0, "condition_dropout": 0.0}
         sampler = f"consistency:steps={energy['evaluations']}"
         return config.with_settings(**OF_ENERGY, **usual, batch_size=size, sampler=sampler)
 

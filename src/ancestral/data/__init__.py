@@ -19,7 +19,7 @@ from ancestral.base.events import Work, finish
 from ancestral.base.options import option
 from ancestral.conditions import LABEL
 from ancestral.config import ConditionSource
-from ancestral.config.data_config import parse_image_size
+from ancestral.config.data_config import parse_image_size, parse_sides, plain_crop
 from ancestral.config.data_sources import BUILT_IN, DataSource
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion, enlarged
@@ -29,6 +29,7 @@ from ancestral.data.lazy_dataset import LazyDataset, StoredItems
 from ancestral.data.partners import shared_partners as shared_partners
 from ancestral.data.place import Place, absolute, find
 from ancestral.data.spec import IMAGES, POINTS, Codec, DataSpec
+from ancestral.data.windows import with_cut_conditions
 
 __all__ = [
     "BUILTINS",
@@ -80,10 +81,13 @@ def open(
     bits: int | None = None,
     length: int | None = None,
     rate: int | None = None,
+    variables: Sequence[str] | None = None,
+    items: str | None = None,
+    gaps: Literal["shared", "random"] | None = None,
     memory: float = 1.0,
     split: str = "train",
     given: str | ConditionSource | Sequence[str | ConditionSource] | None = None,
-    crop: float = 1.0,
+    crop: float | str | tuple[int, ...] = 1.0,
     faults: list[InputError] | None = None,
 ) -> Dataset:
     """Open a data set, in memory if its decoded items fit, else read by index.
@@ -116,6 +120,11 @@ def open(
         length: The number of samples of recordings: longer ones are cut at their end, shorter ones filled with silence;
             None needs all to be of one length.
         rate: The sampling rate in Hz that recordings are brought to; None needs all to be of one rate.
+        variables: The variables of fields that are channels, or levels of them as in "z@500"; None takes all that fit.
+        items: The axis of the items of fields, or several joined by commas; None takes time, or the first.
+        gaps: What is known of values that are missing, NaN: "shared", all items lack the same; "random", which are
+            missing does not depend on them, and complete items are learned. None takes shared gaps of fields for that,
+            and refuses all others.
         memory: GiB of decoded items that are held in memory. It changes neither shape, codec nor classes. Arrays and
             built-in data sets are always in memory.
         split: "train" or "test", of built-in data sets and those of `datasets`.
@@ -128,8 +137,10 @@ def open(
             them are a vector, and text is classes, or words where it is called caption, text or prompt or has several
             words (a note says it); words:COLUMN and classes:COLUMN decide it, and lists of text are several captions of
             an item. None takes the conditions that come from Python with the items, and none of files.
-        crop: Above 1, images are brought to this multiple of `image_size`, and items are the windows of `image_size` at
-            their centre. Training cuts others at random.
+        crop: The sides of windows, as in "64x64", that are cut from items as they are; or above 1, images are brought
+            to this multiple of `image_size`, and windows of `image_size` are cut. Items are those at the centre, and
+            training cuts others at random. Images on the grid of the items that are given with them are cut as well,
+            and the conditions "position" and "coarse:8" are those of windows.
         faults: Receives the errors of conditions that do not fit, which are left out then; None raises the first.
 
     Returns:
@@ -143,25 +154,27 @@ def open(
     if isinstance(source, Dataset):
         return source if conditions is None else attach(source, conditions, {}, faults=faults)
     kind, at = find(source)
-    whole = image_size if crop == 1 else enlarged(image_size, crop)
-    conversion = Conversion(whole, channels, background, bits, fit, layout=layout)
-    place = Place(source, at, conversion, dims, split, length, rate)
+    crop = plain_crop(crop)
+    whole = image_size if crop == 1 or isinstance(crop, str) else enlarged(image_size, crop)
+    conversion = Conversion(whole, channels, background, bits, fit, gaps=gaps or "", layout=layout)
+    named = None if variables is None else tuple(variables)
+    place = Place(source, at, conversion, dims, split, length, rate, named, items)
     _check(kind, place)
-    items: StoredItems = kind.load()(place)
-    data, columns = items.dataset(place.conversion, dims), items.columns
+    stored: StoredItems = kind.load()(place)
+    data, columns = stored.dataset(place.conversion, dims), stored.columns
     data = with_one_range(data) if ranges == "shared" else data
-    if items.uses_all and LABEL in columns:
+    if stored.uses_all and LABEL in columns:
         data = attach(data, [ConditionSource("", LABEL)], {LABEL: columns[LABEL]})
         columns = {name: column for name, column in columns.items() if name != LABEL}
-    data = data if crop == 1 or image_size is None else data.windows(parse_image_size(image_size))
+    if isinstance(crop, str):
+        sides = parse_sides("crop", crop)
+        data = data.windows(sides * max(1, len(data.shape) - 1) if len(sides) == 1 else sides)
+    elif crop != 1 and image_size is not None:
+        data = data.windows(parse_image_size(image_size))
     if conditions or columns:
-        data = attach(data, conditions, columns, items.uses_all, place.conversion, faults)
+        data = attach(data, conditions, columns, stored.uses_all, place.conversion, faults)
     data = with_one_range(data) if ranges == "shared" else data
-    if crop != 1 and (images := [name for name, values in data.conditions.items() if isinstance(values, Dataset)]):
-        raise InputError(
-            f"{option('crop', crop)} cuts windows of the items alone, and {images[0]} has an image for each: leave one "
-            "of the two out"
-        )
+    data = with_cut_conditions(data)
     return finish(data.loading()) if isinstance(data, LazyDataset) and data.nbytes <= memory * 2**30 else data
 
 
@@ -197,6 +210,9 @@ def _check(kind: DataSource, place: Place) -> None:
     if place.conversion.layout is not None and "layout" not in kind.options:
         text = f"{name} holds no arrays, whose axes {option('layout')} names"
         raise UnsuitableError(f"{text}: leave {option('layout')} out")
+    for setting, given in (("variables", place.variables), ("items", place.items)):
+        if given is not None and setting not in kind.options:
+            raise UnsuitableError(f"{name} holds no fields, which alone have {setting}: leave {option(setting)} out")
     if place.dims in arrays.ARRAY_NAMES and kind.dims not in (0, place.dims):
         items = arrays.ARRAY_NAMES[place.dims]
         raise InputError(f"{name} holds no {items}: leave {option('dims')} out, or give a .npy or .npz file of them")

@@ -54,6 +54,8 @@ class Conversion:
     beside: tuple[int, ...] | None = None
     """The sides of the items that these are conditions of. Arrays of such keep all their channels, and have the layout
     whose sides are in proportion to these, if only one has."""
+    gaps: str = ""
+    """What is known of missing values, NaN, as `data.spec.Codec` says it; "" where the user says nothing."""
     layout: str | None = None
     """The axes of an array, as `config.data_config.parse_layout` reads them; None reads them off the shape."""
 
@@ -214,7 +216,7 @@ def to_uint8(items: Tensor, limits: Limits | None = None) -> Tensor:
     span = high - low
     scale: Any = 255 / (span if isinstance(span, Tensor) else span or 1)
     levels: Tensor = (items.double() - low) * scale
-    return levels.round().clamp(0, 255).to(torch.uint8)
+    return levels.nan_to_num(0).round().clamp(0, 255).to(torch.uint8)
 
 
 def is_picture(shape: Sequence[int], dtype: torch.dtype) -> bool:
@@ -318,6 +320,11 @@ def enlarged(size: int | str | tuple[int, int] | None, crop: float) -> tuple[int
     return round(height * crop), round(width * crop)
 
 
+def centre_corner(whole: Sequence[int], sides: Sequence[int]) -> Tensor:
+    """Return the first cell of the windows at the centre, int64 (1, axes of space)."""
+    return torch.tensor([[(length - side) // 2 for length, side in zip(whole, sides, strict=True)]])
+
+
 def centre(images: Tensor, sides: Sequence[int]) -> Tensor:
     """Return the windows (*, *sides) at the centre of images (*, H, W), as a view; others of these sides themselves."""
     for axis, side in zip(range(-len(sides), 0), sides, strict=True):
@@ -326,18 +333,35 @@ def centre(images: Tensor, sides: Sequence[int]) -> Tensor:
 
 
 def at_random(images: Tensor, sides: Sequence[int], seed: int, step: int, indices: Sequence[int]) -> Tensor:
-    """Cut a window (C, *sides) of each image (B, C, H, W), whose place follows from (seed, step, index).
+    """Cut a window (C, *sides) of each item (B, C, *space), whose place follows from (seed, step, index).
 
     Items that have these sides are returned as they are.
     """
-    room = torch.tensor(images.shape[2:]) - torch.tensor(sides)
-    if not bool(room.any()):
+    if tuple(images.shape[2:]) == tuple(sides):
         return images
-    corners = (randomness.uniforms(len(sides), seed, Stream.CROP, step, indices) * (room + 1)).long()
-    height, width = sides
-    return torch.stack(
-        [
-            image[:, top : top + height, left : left + width]
-            for image, (top, left) in zip(images, corners.tolist(), strict=True)
-        ]
-    )
+    places = corners(images.shape[2:], sides, seed, step, indices).tolist()
+    parts = [tuple(slice(first, first + side) for first, side in zip(at, sides, strict=True)) for at in places]
+    return torch.stack([image[:, *part] for image, part in zip(images, parts, strict=True)])
+
+
+def corners(whole: Sequence[int], sides: Sequence[int], seed: int, step: int, indices: Sequence[int]) -> Tensor:
+    """Draw the first cell of a window of each item, int64 (B, axes of space), uniform among all places."""
+    room = torch.tensor(whole) - torch.tensor(sides)
+    return (randomness.uniforms(len(sides), seed, Stream.CROP, step, indices) * (room + 1)).long()
+
+
+def positions(whole: Sequence[int], sides: Sequence[int], at: Tensor) -> Tensor:
+    """Return the coordinates of the cells of windows, float32 (B, axes of space, *sides): from -1 to 1 over the whole.
+
+    Args:
+        whole: The sides of the whole.
+        sides: The sides of the windows.
+        at: The first cell of each, int64 (B, axes of space).
+    """
+    parts = []
+    for axis, (length, side) in enumerate(zip(whole, sides, strict=True)):
+        cells = at[:, axis, None] + torch.arange(side)
+        place = (2 * cells + 1) / length - 1
+        shape = [len(at), *[side if other == axis else 1 for other in range(len(sides))]]
+        parts.append(place.view(shape).expand(len(at), *sides))
+    return torch.stack(parts, 1).float()

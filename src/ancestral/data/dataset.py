@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.utils import data as torch_data
@@ -19,9 +20,10 @@ from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.conditions import Condition, Limits
 from ancestral.config.data_config import HeldOut
-from ancestral.data.convert import centre
+from ancestral.data.convert import centre, centre_corner, positions
 from ancestral.data.decoding import Raw
 from ancestral.data.files import Unreadable
+from ancestral.data.grid import Grid
 from ancestral.data.spec import Codec, DataSpec, spec_of_items
 from ancestral.randomness import Stream
 
@@ -119,6 +121,19 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
         """Name an item for messages, in one line."""
         return f"item {index}"
 
+    @property
+    def in_time(self) -> bool:
+        """Whether the items follow each other in time."""
+        return self.spec.grid is not None and self.spec.grid.items.role == "T"
+
+    def along(self, axis: str) -> NDArray[Any]:
+        """Return the place of each item on its axis, numbers or datetime64 (N,).
+
+        Raises:
+            InputError: If the items lie along no such axis.
+        """
+        raise InputError(f"the items of {self.name} lie along no axis {axis!r}: give a share, as in 0.1:blocks")
+
     def empty(self, *sizes: int) -> Tensor:
         """Allocate a tensor (*sizes, *shape) for items."""
         return torch.empty(*sizes, *self.shape, dtype=self.codec.dtype)
@@ -144,15 +159,24 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
 
     @abstractmethod
     def windows(self, sides: Sequence[int]) -> "Dataset":
-        """Return the windows at the centre of images, which training cuts at random from what is stored."""
+        """Return the windows at the centre of items, which training cuts at random from what is stored.
 
-    def images_of(self, index: int) -> dict[str, Tensor]:
-        """Read the images that an item is conditioned on, each (C, *space). Raises as `read`."""
+        Raises:
+            InputError: If they are larger than the items, or have other axes.
+        """
+
+    def images_of(self, index: int, stored: bool = False) -> dict[str, Tensor]:
+        """Read the images that an item is conditioned on, each (C, *space). Raises as `read`.
+
+        Args:
+            index: The number of the item.
+            stored: Whether images from which windows are cut are whole, as of `read_stored`.
+        """
         images = dict[str, Tensor]()
         for name, values in self.conditions.items():
             if not isinstance(values, Tensor):
                 try:
-                    images[name] = values.read(index)[0]
+                    images[name] = values.read_stored(index) if stored else values.read(index)[0]
                 except Unreadable as reason:
                     raise Unreadable(f"{values.name_of(index)}: {reason}") from None
         return images
@@ -162,9 +186,17 @@ class Dataset(torch_data.Dataset[tuple[Tensor, int]], ABC):
         return {name: values[rows] for name, values in self.conditions.items() if isinstance(values, Tensor)}
 
     def conditions_of(self, rows: Tensor | list[int]) -> dict[str, Tensor]:
-        """Read all that the items `rows` are conditioned on besides labels: (n,), (n, k) or (n, C, *space)."""
+        """Read all that the items `rows` are conditioned on besides labels: (n,), (n, k) or (n, C, *space).
+
+        Positions are those of windows at the centre.
+        """
         images = [self.images_of(int(row)) for row in rows]
         stacked = {name: torch.stack([one[name] for one in images]) for name in (images[0] if images else {})}
+        kinds = self.spec.further if self.spec.whole else {}
+        for name, kind in kinds.items():
+            if getattr(kind, "window", "") == "position":
+                at = centre_corner(self.spec.whole, self.shape[1:]).expand(len(images), -1)
+                stacked[name] = positions(self.spec.whole, self.shape[1:], at)
         return self.numbers_of(rows) | stacked
 
     def conditions_at(self, rows: Tensor) -> dict[str, Values]:
@@ -211,6 +243,10 @@ class InMemoryDataset(Dataset):
     limits: Limits | None = None
     """The range of floats that the codec maps to [-1, 1], or that of each channel; None is that of `items`, of several
     channels by channel."""
+    coded: Codec | None = None
+    """The codec, where it is another than this range to [-1, 1]."""
+    grid: Grid | None = None
+    """Names, units and coordinates of channels and axes, of fields."""
     source: str = ""
     """The fingerprint of what was loaded; "" of items that were in memory."""
     notes: Notes = ()
@@ -221,7 +257,7 @@ class InMemoryDataset(Dataset):
     """The kind of each condition besides the label, of those that are made from the items too."""
 
     stored: Tensor | None = None
-    """The images (N, C, H, W) that `items` are the centres of, if they are larger."""
+    """The items (N, C, *space) that `items` are the centres of, if they are larger."""
     origin: Dataset | None = field(default=None, repr=False)
     """The data set that the items were read from, in the same order, which names them."""
 
@@ -238,11 +274,17 @@ class InMemoryDataset(Dataset):
     @cached_property
     def spec(self) -> DataSpec:  # type: ignore[override]
         """The shape, codec, conditions and mean. Raises InputError for floats without a range."""
-        return spec_of_items(self.items, self.classes, self.name, self.limits, self.rate, self.kinds)
+        facts = self.classes, self.name, self.limits, self.rate, self.kinds, self.coded
+        whole = () if self.stored is None else tuple(self.stored.shape[2:])
+        return replace(spec_of_items(self.items, *facts), grid=self.grid, whole=whole)
 
     def name_of(self, index: int) -> str:
         """Name an item for messages: as where it was read, if it was."""
         return super().name_of(index) if self.origin is None else self.origin.name_of(index)
+
+    def along(self, axis: str) -> NDArray[Any]:
+        """See `Dataset.along`: as where they were read."""
+        return super().along(axis) if self.origin is None else self.origin.along(axis)
 
     def read(self, index: int) -> tuple[Tensor, int]:
         """Return an item and its label, -1 without."""
@@ -261,19 +303,26 @@ class InMemoryDataset(Dataset):
         return replace(self._part(rows), limits=limits, source=self.fingerprint)
 
     @property
+    def all_stored(self) -> Tensor:
+        """All items in the size that is in memory."""
+        return self.items if self.stored is None else self.stored
+
+    @property
     def stored_shape(self) -> tuple[int, ...]:
-        """Shape of the images in memory."""
+        """Shape of the items in memory."""
         return self.shape if self.stored is None else tuple(self.stored.shape[1:])
 
     def read_stored(self, index: int) -> Tensor:
         """Return an item in the size that is in memory."""
-        return (self.items if self.stored is None else self.stored)[index]
+        return self.all_stored[index]
 
     def windows(self, sides: Sequence[int]) -> "InMemoryDataset":
-        """Return the windows at the centre of the images, as a view of them."""
+        """Return the windows at the centre of the items, as a view of them."""
+        check_windows(self, sides)
         limits = self.codec.channel_limits if self.items.is_floating_point() else None
         items = centre(self.items, sides)
-        return replace(self, items=items, stored=self.items, limits=limits, source=self.fingerprint)
+        grid = None if self.grid is None else self.grid.of_sides(self.shape[1:], sides)
+        return replace(self, items=items, stored=self.items, limits=limits, source=self.fingerprint, grid=grid)
 
     def with_conditions(
         self, conditions: Mapping[str, Values], kinds: Mapping[str, Condition], notes: Notes = ()
@@ -294,6 +343,17 @@ class InMemoryDataset(Dataset):
         origin = None if self.origin is None else self.origin.subset(rows)
         part = replace(self, items=items, stored=stored, labels=self.labels_of(rows), rows=rows, origin=origin)
         return replace(part, conditions=self.conditions_at(rows))
+
+
+def check_windows(data: Dataset, sides: Sequence[int]) -> None:
+    """Raise InputError unless windows of some sides can be cut from items."""
+    own = data.shape[1:]
+    if len(own) != len(sides) or any(side > whole for side, whole in zip(sides, own, strict=True)):
+        items = "x".join(map(str, own)) if own else "points"
+        raise InputError(
+            f"{option('crop', 'x'.join(map(str, sides)))} cuts windows of items that are at least as large, and those "
+            f"of {data.name} are {items}: give {f'at most {items}' if own else 'none'}"
+        )
 
 
 def fingerprint(
@@ -363,13 +423,26 @@ def hold_out(data: Dataset, share: float | HeldOut, moved: Sequence[int] = ()) -
 def held_out_mask(data: Dataset, share: float | HeldOut) -> Tensor:
     """Choose the items that `hold_out` holds out, bool (N,), whatever copies there are. Raises as `hold_out`."""
     count, part = len(data), share if isinstance(share, HeldOut) else HeldOut(share)
-    n = round(part.share * count)
+    mask = torch.zeros(count, dtype=torch.bool)
+    if part.axis:
+        mask = _stretch(data, part)
+    n = int(mask.sum()) if part.axis else round(part.share * count)
+    if part.axis and min(n, count - n) < 2:
+        places = data.along(part.axis)
+        raise InputError(
+            f"{option('validation', str(part))} holds out {n:,} of {count:,} items, which lie from {places[0]} to "
+            f"{places[-1]}"
+        )
     if min(n, count - n) < 2:
         raise InputError(
             f"{option('validation', str(part))} of {count:,} items holds out {n:,} and leaves {count - n:,} to "
             "train on: give a share that makes both at least 2, or other data"
         )
-    mask = torch.zeros(count, dtype=torch.bool)
+    if part.axis:
+        return mask
+    if data.in_time and not part.by_blocks:
+        mask[count - n :] = True
+        return mask
     if part.by_blocks:
         blocks = min(BLOCKS, n // 2)
         for block in range(blocks):
@@ -382,6 +455,23 @@ def held_out_mask(data: Dataset, share: float | HeldOut) -> Tensor:
     order = (key if labels is None else key + labels).argsort(stable=True)  # by class, at random within each
     mask[order[((torch.arange(n) + 0.5) * (count / n)).long()]] = True
     return mask
+
+
+def _stretch(data: Dataset, part: HeldOut) -> Tensor:
+    """The items whose place on their axis lies in a stretch, the ends included, bool (N,)."""
+    places = data.along(part.axis)
+    try:
+        if places.dtype.kind == "M":
+            first, last = np.datetime64(part.first), np.datetime64(part.last)
+            inside = (places >= first) & (places.astype(last.dtype) <= last)  # in its own unit: the whole year
+        else:
+            inside = (places >= float(part.first)) & (places <= float(part.last))
+    except ValueError:
+        raise InputError(
+            f"{option('validation', str(part))} names no stretch of {part.axis}, {places[0]} to {places[-1]}: give its "
+            "first and last place"
+        ) from None
+    return torch.from_numpy(inside)
 
 
 def held_out_keys(count: int) -> Tensor:

@@ -250,6 +250,8 @@ def decode_item(raw: Raw, conversion: Conversion, dims: int | None) -> Tensor:
         item = to_items(array[None], "the array", conversion, dims)[0]
     except Exception as error:  # a damaged file may raise anything
         raise Unreadable(one_line(error) or type(error).__name__) from None
-    if not bool(item.isfinite().all()):
-        raise Unreadable("it holds NaN or infinity")
+    gapped = isinstance(raw, Tensor) or conversion.gaps
+    empty = bool(item.isnan().all()) and conversion.beside is None  # a condition may be absent
+    if not bool(item.isfinite().all()) and (not gapped or empty or bool(item.isinf().any())):
+        raise Unreadable("it holds infinity" if gapped and not empty else "it holds NaN or infinity")
     return item

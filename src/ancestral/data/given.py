@@ -36,10 +36,12 @@ from ancestral.data.convert import Conversion
 from ancestral.data.dataset import Dataset, InMemoryDataset, Notes, Values
 from ancestral.data.lazy_dataset import LazyDataset, NamedClasses, StoredItems
 from ancestral.data.partners import AbsentError, partners_of
+from ancestral.data.sources.fields import Earlier
 from ancestral.data.sources.folder_columns import FolderColumns
 from ancestral.data.sources.metadata_table import ItemsError
 from ancestral.data.spec import Codec
 from ancestral.data.texts import TextColumn, cut_note
+from ancestral.data.windows import condition_of_windows
 
 MOST_ADVISED = 6
 """Number of columns that the note on a table names as conditions."""
@@ -149,6 +151,9 @@ def _condition(one: ConditionSource, search: Search) -> "tuple[str, Condition, V
     if not is_column and (degradation := derived.parse(what)) is not None:
         kind = degradation.condition(data.shape, data.codec.channel_limits, partial(_example, data))
         return name or degradation.name, kind, None
+    if not is_column and (of_windows := condition_of_windows(what, data)) is not None:
+        own, kind, made = of_windows
+        return name or own, kind, made
     if not is_column and (is_remote(what) or os.path.isdir(place)):  # noqa: PTH112 (no error of a name that is too long)
         partners = partners_of(data, what)
         search.notes.extend(partners.notes)
@@ -171,10 +176,10 @@ def _of_columns(one: ConditionSource, search: Search) -> "tuple[str, Condition, 
     if not all(names) or len(set(names)) < len(names):
         raise InputError(f"{what!r} joins columns without a name, or one twice: name each once")
     parts = [_column(part, columns, data) for part in names]
-    if not one.name and not what.isidentifier():
+    if not one.name and not what.isidentifier() and not isinstance(parts[0], Earlier):
         plain_name = "pose" if len(names) > 1 else re.sub(r"\W+", "_", what).strip("_") or "name"
         raise InputError(f"{what!r} needs a name as a condition: give {option('given', f'{plain_name}={one.what}')}")
-    name = one.name or what
+    name = one.name or what.partition(":")[0]
     title = f"the condition {name}"
     if len(parts) == 1 and not isinstance(parts[0], StoredItems | NamedClasses):
         array = _array(parts[0], title)
@@ -399,12 +404,23 @@ def _vector(values: Any, name: str, data: Dataset) -> tuple[Vector, Tensor]:
 
 def _for_partners(conversion: Conversion | None, data: Dataset) -> Conversion:
     """The conversion of images beside the items, which have channels and a depth of their own."""
-    return replace(conversion or Conversion(), channels=None, bits=None, layout=None, beside=data.shape[1:])
+    return replace(conversion or Conversion(), channels=None, bits=None, layout=None, gaps="", beside=data.shape[1:])
 
 
 def _of_images(source: StoredItems, data: Dataset, conversion: Conversion | None) -> tuple[Condition, LazyDataset]:
     images = LazyDataset(source, _for_partners(conversion, data), len(data.shape) - 1)
-    return _image(images, data), images
+    kind = _image(images, data)
+    if isinstance(source, Earlier):  # they are items: in their scale
+        codec, states = data.codec, source.states
+        kind = replace(
+            kind,
+            limits=codec.limits,
+            ranges=codec.ranges * states,
+            earlier=states,
+            hours=source.hours,
+            noise=source.noise,
+        )
+    return kind, images
 
 
 def _image(images: Dataset, data: Dataset) -> Image:

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -32,13 +33,15 @@ from ancestral.data.dataset import (
     InMemoryDataset,
     Notes,
     Values,
+    check_windows,
     evenly_spaced,
     evenly_spaced_first,
     fingerprint,
 )
 from ancestral.data.decoding import HEADER, NPY, Raw, decode_item, read_header, reading_threads, strict_pillow
 from ancestral.data.files import Unreadable
-from ancestral.data.spec import CROP_NOTED, SPEC_ITEMS, size_text, spec_of_items
+from ancestral.data.grid import Grid
+from ancestral.data.spec import CROP_NOTED, SPEC_ITEMS, Codec, size_text, spec_of_items, with_gaps
 
 READ_AT_ONCE, REPORTED_ITEMS = 16, 64
 """Numbers of items that a thread reads before it may be stopped, and between two reports of the progress."""
@@ -77,6 +80,10 @@ class StoredItems(ABC):
     """What else the source has for each item, by name: an array (N, *); a list of text, numbers or sequences of numbers
     (None where there is none); NamedClasses; or images as StoredItems. A mapping may read a column when it is looked
     up."""
+    grid: Grid | None = None
+    """Names, units and coordinates of channels and axes, of fields."""
+    gapped = False
+    """Whether values may be missing, NaN, without the user saying so."""
     uses_all = False
     """Whether all columns are conditions, not only those that the user names."""
 
@@ -106,6 +113,10 @@ class StoredItems(ABC):
     def name_of(self, row: int) -> str:
         """Name an item for messages, in one line."""
         return f"item {row}"
+
+    def along(self, axis: str) -> NDArray[Any] | None:
+        """Return the place of each item on an axis, numbers or datetime64 (N,); None where there is no such axis."""
+        return None
 
     def key_of(self, row: int) -> str:
         """Name an item by what stays if the data are moved and renamed, for their fingerprint."""
@@ -140,10 +151,21 @@ class LazyDataset(Dataset):
         with reading_threads(self.threads) as pool:
             self._conversion, self._sizes = _resolve_conversion(source, conversion, pool)
             items, first = _sample_items(source, self._conversion, dims, pool)
-        self.spec = spec_of_items(items, source.classes, self.name, rate=self.rate)
+        of_condition = source.gapped and conversion.beside is not None  # which says what is missing of each item
+        gaps = conversion.gaps or ("random" if of_condition else None)
+        names = () if source.grid is None else source.grid.names
+        gapped = with_gaps(items, self.name, gaps, names) if source.gapped or conversion.gaps else None
+        spec = spec_of_items(items, source.classes, self.name, rate=self.rate, codec=gapped)
+        if of_condition:
+            spec = replace(spec, codec=replace(spec.codec, gaps="random", mask=""))
+        fits = source.grid is not None and source.grid.fits(spec.shape)  # not if items are converted
+        self.spec = replace(spec, grid=source.grid if fits else None)
         self._stored_shape = self.spec.shape
         self.notes = (
-            _crop_notes(self._sizes, conversion) + _layout_notes(source, first, conversion, dims) + source.notes
+            _crop_notes(self._sizes, conversion)
+            + _layout_notes(source, first, conversion, dims)
+            + (gap_notes(items, self.codec, self.name) if conversion.beside is None else ())
+            + source.notes
         )
 
     def read(self, index: int) -> tuple[Tensor, int]:
@@ -170,11 +192,14 @@ class LazyDataset(Dataset):
         return self._stored_shape
 
     def windows(self, sides: Sequence[int]) -> Self:
-        """Return the windows at the centre of the images."""
-        part = copy.copy(self)
-        part.spec = replace(self.spec, shape=(self.shape[0], *sides))
-        height, width = sides
-        part.notes = _crop_notes(self._sizes, replace(self._conversion, image_size=(height, width))) + self.source.notes
+        """Return the windows at the centre of the items."""
+        check_windows(self, sides)
+        part, whole = copy.copy(self), self.shape[1:]
+        grid = None if self.spec.grid is None else self.spec.grid.of_sides(whole, sides)
+        part.spec = replace(self.spec, shape=(self.shape[0], *sides), grid=grid, whole=whole)
+        if self._conversion.size is not None and len(sides) == 2:
+            size = (sides[0], sides[1])
+            part.notes = _crop_notes(self._sizes, replace(self._conversion, image_size=size)) + self.source.notes
         return part
 
     def with_conditions(
@@ -198,6 +223,13 @@ class LazyDataset(Dataset):
         """Name an item for messages: by its path, where it has one."""
         return self.source.name_of(self._row(index))
 
+    def along(self, axis: str) -> NDArray[Any]:
+        """See `Dataset.along`."""
+        places = self.source.along(axis)
+        if places is None:
+            return super().along(axis)
+        return places if self.rows is None else places[self.rows.numpy()]
+
     def _row(self, index: int) -> int:
         return index if self.rows is None else int(self.rows[index])
 
@@ -215,7 +247,7 @@ class LazyDataset(Dataset):
     @property
     def nbytes(self) -> int:
         """Size of all decoded items, and of the images that they are conditioned on."""
-        images = [values.empty(1).nbytes for values in self.conditions.values() if isinstance(values, Dataset)]
+        images = [values.empty_stored(1).nbytes for values in self.conditions.values() if isinstance(values, Dataset)]
         return len(self) * (self.empty_stored(1).nbytes + sum(images))
 
     def sample(self, n: int, read: int = MOST_READ) -> InMemoryDataset:
@@ -237,13 +269,15 @@ class LazyDataset(Dataset):
     def _gather(self, indices: Sequence[int]) -> Generator[Work, None, InMemoryDataset]:
         items = self.empty_stored(len(indices))
         images = {
-            name: values.empty(len(indices)) for name, values in self.conditions.items() if isinstance(values, Dataset)
+            name: values.empty_stored(len(indices))
+            for name, values in self.conditions.items()
+            if isinstance(values, Dataset)
         }
 
         def place(position: int) -> str | None:
             try:
                 items[position] = self.read_stored(indices[position])
-                for name, image in self.images_of(indices[position]).items():
+                for name, image in self.images_of(indices[position], stored=True).items():
                     images[name][position] = image
             except Unreadable as reason:
                 return f"{self.name_of(indices[position])}: {reason}"
@@ -263,8 +297,10 @@ class LazyDataset(Dataset):
         rows = [indices[position] for position in readable]
         conditions: dict[str, Values] = {**self.numbers_of(rows)}
         for name, tensor in images.items():
-            codec = self.conditions[name].codec  # type: ignore[union-attr]
-            conditions[name] = InMemoryDataset(tensor[: len(readable)], name=name, limits=codec.channel_limits)
+            lazy = self.conditions[name]
+            assert isinstance(lazy, Dataset)
+            loaded = InMemoryDataset(tensor[: len(readable)], name=name, limits=lazy.codec.channel_limits)
+            conditions[name] = loaded if lazy.stored_shape == lazy.shape else loaded.windows(lazy.shape[1:])
         data = InMemoryDataset(
             items[: len(readable)],
             self.labels_of(rows),
@@ -276,6 +312,8 @@ class LazyDataset(Dataset):
             rate=self.rate,
             conditions=conditions,
             kinds=self.spec.further,
+            coded=self.codec if self.codec.scaling or self.codec.gaps else None,
+            grid=self.spec.grid,
             origin=self.subset(torch.tensor(rows, dtype=torch.int64)),
         )
         return data if self.stored_shape == self.shape else data.windows(self.shape[1:])
@@ -331,6 +369,18 @@ def _layout_notes(source: StoredItems, raw: Raw, conversion: Conversion, dims: i
     if not isinstance(array, np.ndarray):
         return ()
     return reading_notes(np.broadcast_to(array, (source.count, *array.shape)), source.name, dims, conversion)
+
+
+def gap_notes(items: Tensor, codec: Codec, name: str) -> Notes:
+    """Say what missing values were taken for."""
+    if not codec.gaps:
+        return ()
+    share = float(items.isnan().float().mean())
+    if codec.gaps == "shared":
+        text = f"{share:.1%} of the values of {name} are missing, the same in all items: they are missing in samples"
+        return ((text, f"{option('gaps', 'random')} learns complete items instead"),)
+    text = f"{share:.1%} of the values of {name} are missing, at random as you say: complete items are learned"
+    return ((text, "where the chance to be missing depends on the value itself, samples are biased"),)
 
 
 def _crop_notes(sizes: set[Size], conversion: Conversion) -> Notes:

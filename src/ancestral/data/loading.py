@@ -231,11 +231,12 @@ class _Reader(torch_data.Dataset[Answer]):
         step, indices = batch
         partners = {name: part for name, part in self._data.conditions.items() if isinstance(part, Dataset)}
         if isinstance(self._data, InMemoryDataset):
-            images = {name: part.items[indices] for name, part in partners.items() if isinstance(part, InMemoryDataset)}
-            items = self._data.items if self._data.stored is None else self._data.stored
-            return items[indices], indices, [], images
+            images = {
+                name: part.all_stored[indices] for name, part in partners.items() if isinstance(part, InMemoryDataset)
+            }
+            return self._data.all_stored[indices], indices, [], images
         items, rows, notes = self._data.empty_stored(len(indices)), list[int](), list[str]()
-        images = {name: part.empty(len(indices)) for name, part in partners.items()}
+        images = {name: part.empty_stored(len(indices)) for name, part in partners.items()}
         try:
             if torch_data.get_worker_info() is not None:
                 torch.manual_seed(step)
@@ -374,6 +375,7 @@ def _end_with_parent(pid: int, _worker: int) -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    multiprocessing.set_start_method(METHOD, force=True)  # forks name no locks, which a killed worker would leave
 
 
 def is_worker_death(error: BaseException) -> bool:
@@ -409,7 +411,7 @@ def _read_patiently(data: Dataset, index: int, notes: list[str]) -> tuple[Tensor
     began, pause, lost = time.monotonic(), FIRST_PAUSE, ""
     while True:
         try:
-            item, images = data.read_stored(index), data.images_of(index)
+            item, images = data.read_stored(index), data.images_of(index, stored=True)
         except SourceLost as error:
             lost = error.text
             if time.monotonic() - began > LOST_DATA_TIMEOUT:

@@ -42,6 +42,8 @@ class Place:
         split: "train" or "test".
         length: The number of samples of recordings; None if all have the same.
         rate: The sampling rate of recordings in Hz; None if all have the same.
+        variables: The variables of fields that are channels; None takes all that fit.
+        items: The axes of the items of fields; None takes time, or the first.
     """
 
     source: Any
@@ -51,6 +53,8 @@ class Place:
     split: str = "train"
     length: int | None = None
     rate: int | None = None
+    variables: tuple[str, ...] | None = None
+    items: str | None = None
 
 
 def find(source: Any) -> tuple[DataSource, Path | RemoteFiles | None]:
@@ -91,6 +95,8 @@ def _kind_of_object(source: Any) -> str:
         return "array"
     if isinstance(source, torch_data.Dataset):
         return "data set"
+    if type(source).__module__.startswith("xarray."):
+        return "fields of Python"
     if isinstance(source, list):
         return "list"
     if isinstance(items, list):

@@ -35,6 +35,7 @@ MetricName = Literal[
     "class_accuracy",
     "captions",
     "colour",
+    "spectrum",
 ]
 NetworkName = Literal["unet", "transformer", "mlp"]
 
@@ -107,11 +108,17 @@ def inspect(
     narrow: bool | None = ...,
     image_size: int | str | tuple[int, int] | None = ...,
     fit: Literal["crop", "pad"] = ...,
-    crop: float = ...,
+    crop: float | str | int | Sequence[int] = ...,
     channels: int | None = ...,
     dims: Literal[1, 2, 3] | None = ...,
     layout: str | None = ...,
+    variables: str | Sequence[str] | None = ...,
+    items: str | None = ...,
+    weights: str = ...,
+    gaps: Literal["shared", "random"] | None = ...,
+    periodic: str | bool | Sequence[bool] | None = ...,
     ranges: Literal["channel", "shared"] = ...,
+    scale: str | None = ...,
     bits: Literal[8, 16] | None = ...,
     length: int | None = ...,
     rate: int | None = ...,
@@ -231,11 +238,17 @@ def train(
     narrow: bool | None = ...,
     image_size: int | str | tuple[int, int] | None = ...,
     fit: Literal["crop", "pad"] = ...,
-    crop: float = ...,
+    crop: float | str | int | Sequence[int] = ...,
     channels: int | None = ...,
     dims: Literal[1, 2, 3] | None = ...,
     layout: str | None = ...,
+    variables: str | Sequence[str] | None = ...,
+    items: str | None = ...,
+    weights: str = ...,
+    gaps: Literal["shared", "random"] | None = ...,
+    periodic: str | bool | Sequence[bool] | None = ...,
     ranges: Literal["channel", "shared"] = ...,
+    scale: str | None = ...,
     bits: Literal[8, 16] | None = ...,
     length: int | None = ...,
     rate: int | None = ...,
@@ -371,11 +384,17 @@ def distil(
     narrow: bool | None = ...,
     image_size: int | str | tuple[int, int] | None = ...,
     fit: Literal["crop", "pad"] = ...,
-    crop: float = ...,
+    crop: float | str | int | Sequence[int] = ...,
     channels: int | None = ...,
     dims: Literal[1, 2, 3] | None = ...,
     layout: str | None = ...,
+    variables: str | Sequence[str] | None = ...,
+    items: str | None = ...,
+    weights: str = ...,
+    gaps: Literal["shared", "random"] | None = ...,
+    periodic: str | bool | Sequence[bool] | None = ...,
     ranges: Literal["channel", "shared"] = ...,
+    scale: str | None = ...,
     bits: Literal[8, 16] | None = ...,
     length: int | None = ...,
     rate: int | None = ...,
@@ -433,6 +452,9 @@ def sample(
     steps: int | None = None,
     eta: float | None = None,
     variance: str | None = None,
+    rollout: int | None = None,
+    size: int | str | int | Sequence[int] | None = None,
+    seamless: str | None = None,
     then: Model | str | Path | Sequence[Model | str | Path] | None = None,
     like: str | Path | None = None,
     branch: str | Path | None = None,
@@ -476,6 +498,13 @@ def sample(
             `sampler`.
         variance: Variance of ddpm: large, small, analytic (best for the errors of the network, which are measured
             on training items), or learned, where the model has it; default: large.
+        rollout: Number of states in time of each sample, of a model that was trained with --given previous:2 or the
+            like: the first follows the states that `given` names, the later ones those before them. Default: none.
+        size: Height x width of the samples, or one side of all, where they are larger than those that the model was
+            trained on: tiles of its own size overlap by half. Structures larger than a tile are not coherent. From
+            Python also (height, width). Default: the size of the model.
+        seamless: Axes along which samples go around, so that copies of them join without a seam: x, y, z, names of
+            axes of fields, or all. Default: those of the model.
         then: Model that continues from the samples of RUN, such as one trained with --given upscale:4; or several,
             in a row. Each gets the seed, and the label and the values of `given` that it knows. A sampler holds for
             all of them. A single scale of guidance holds for RUN; one by name holds for each model with this
@@ -522,9 +551,9 @@ def sample(
         batch_size: Number of samples in a batch; default: 64, fewer for large items. It changes memory and time,
             not the samples.
         out: A .png for a grid, or of one sample for its picture, .gif, .webp or .mp4 for an animation, .npz for an
-            array (images, signals, volumes or points) and labels, else a new folder for single PNGs, or .wav files
-            if the model was trained on such; default: a .png in the folder samples of the run, or of the working
-            folder for a model outside a run.
+            array (images, signals, volumes or points) and labels, .nc, .zarr, .nii.gz, .tif for fields with units
+            and coordinates, else a new folder for single PNGs, or .wav files if the model was trained on such;
+            default: a .png in the folder samples of the run, or of the working folder for a model outside a run.
         net: The custom network that the model was trained with, or the function that builds it.
         threads: Number of CPU threads; default: one for each physical core.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
@@ -662,8 +691,8 @@ def edit(
         batch_size: Number of samples in a batch; default: 64, fewer for large items. It changes memory and time,
             not the samples.
         out: A .png for the edited image, or for an overview of several samples; .npz for arrays of the samples and
-            their standard deviation; else a new folder for all of these. Default: a folder in edits of the run, or
-            of the working folder for a model outside a run.
+            their standard deviation, .nc, .zarr, .nii.gz, .tif for fields; else a new folder for all of these.
+            Default: a folder in edits of the run, or of the working folder for a model outside a run.
         net: The custom network that the model was trained with, or the function that builds it.
         threads: Number of CPU threads; default: one for each physical core.
         device: Device on which networks run: auto, cpu, cuda, cuda:N or mps.
@@ -683,6 +712,7 @@ def evaluate(
     *,
     conditions: int | None = None,
     members: int = 8,
+    rollout: int | None = None,
     beside: str | Path | Model | Sequence[str | Path | Model] | None = None,
     likelihood: bool = False,
     n: int | None = None,
@@ -731,6 +761,9 @@ def evaluate(
             measures none. Default: 48, or all if there are fewer, whenever samples are measured.
         members: Conditional models: number of samples for each of these items. With 19, or 39, there are intervals
             that cover exactly 90 %.
+        rollout: Models that were trained with --given previous:2 or the like: number of states in time that samples
+            roll out to from held-out states, for scores by lead time beside the state before and random training
+            items. Default: none.
         beside: Conditional models: other runs of the same data and conditions, whose samples answer the same
             conditions, such as a regression network (`objective` energy:members=1) or a diffusion model of equal
             time; the skill says how much better the samples are.
@@ -763,7 +796,7 @@ def evaluate(
         extractor: Feature extractor: lite0 (EfficientNet-Lite0, small), inception (InceptionV3, whose distance is
             FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a custom function as
             package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
-            channels, else pixels.
+            channels that are no fields, else pixels.
         batch_size: Number of items at a time; default: 64, fewer for large items. It changes memory and time, not
             the results.
         metrics: Metrics of the samples; `ancestral help metrics` explains them; from Python also a function of
@@ -826,7 +859,7 @@ def evaluate_samples(
         extractor: Feature extractor: lite0 (EfficientNet-Lite0, small), inception (InceptionV3, whose distance is
             FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a custom function as
             package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
-            channels, else pixels.
+            channels that are no fields, else pixels.
         batch_size: Number of items at a time; default: 64, fewer for large items. It changes memory and time, not
             the results.
         metrics: Metrics of the samples; `ancestral help metrics` explains them; from Python also a function of
@@ -890,7 +923,7 @@ def compare(
         extractor: Feature extractor: lite0 (EfficientNet-Lite0, small), inception (InceptionV3, whose distance is
             FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a custom function as
             package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
-            channels, else pixels.
+            channels that are no fields, else pixels.
         batch_size: Number of items at a time; default: 64, fewer for large items. It changes memory and time, not
             the results.
         metrics: Metrics of the samples; `ancestral help metrics` explains them; from Python also a function of
@@ -969,7 +1002,7 @@ def average(
         extractor: Feature extractor: lite0 (EfficientNet-Lite0, small), inception (InceptionV3, whose distance is
             FID), dinov2 (DINOv2, ViT-L/14), pixels (the items themselves, of any shape), or a custom function as
             package.module:function; from Python also a module or function. Default: lite0 for images of 1 or 3
-            channels, else pixels.
+            channels that are no fields, else pixels.
         batch_size: Number of items at a time; default: 64, fewer for large items. It changes memory and time, not
             the results.
         samples: Number of samples; False measures none. Default: 2500, more than the features of each built-in
@@ -1237,11 +1270,17 @@ def train_steps(
     narrow: bool | None = ...,
     image_size: int | str | tuple[int, int] | None = ...,
     fit: Literal["crop", "pad"] = ...,
-    crop: float = ...,
+    crop: float | str | int | Sequence[int] = ...,
     channels: int | None = ...,
     dims: Literal[1, 2, 3] | None = ...,
     layout: str | None = ...,
+    variables: str | Sequence[str] | None = ...,
+    items: str | None = ...,
+    weights: str = ...,
+    gaps: Literal["shared", "random"] | None = ...,
+    periodic: str | bool | Sequence[bool] | None = ...,
     ranges: Literal["channel", "shared"] = ...,
+    scale: str | None = ...,
     bits: Literal[8, 16] | None = ...,
     length: int | None = ...,
     rate: int | None = ...,

@@ -16,6 +16,8 @@ SYNONYMS = {
     "--device cuda": ("gpu", "cuda", "use-gpu"),
     "--device cpu": ("cpu", "no-gpu", "no-cuda"),
     "--image-size": ("resolution", "res", "size", "img-size", "height", "side"),
+    "--size": ("resolution", "res", "img-size", "image-size", "height", "width", "side"),
+    "--seamless": ("tileable", "tiling", "circular", "tile"),
     "--label": ("class", "class-label", "category", "digit"),
     "--guidance": ("cfg", "cfg-scale", "guidance-scale"),
     "--given": ("condition", "conditions", "cond", "conditioning", "control", "pair", "attributes"),

@@ -10,6 +10,7 @@ from ancestral.guidance.classifier_free import NO_CLASS, ClassifierFree, guided,
 from ancestral.guidance.dps import DPS
 from ancestral.guidance.posterior import METHODS, Posterior
 from ancestral.guidance.replacement import Replacement
+from ancestral.guidance.tiled import Tiled
 from ancestral.guidance.wrapper import Clipped, Interval, Skip, Wrapper
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Posterior",
     "Replacement",
     "Skip",
+    "Tiled",
     "Wrapper",
     "guided",
     "rescaled",

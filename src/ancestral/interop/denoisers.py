@@ -30,7 +30,8 @@ def azula(model: Model, clip: float | None = 1.0, **options: Any) -> Any:
 
     Args:
         model: The model.
-        clip: The limit to which x̂_0 is clipped, as samplers by their names clip it; None: it is not.
+        clip: The limit to which x̂_0 is clipped, as samplers by their names clip it; None: it is not, nor is that of
+            data without bounds.
         options: The settings of `Request.of` by which the model is conditioned and guided: label, given, guidance,
             avoid, guidance_interval, guidance_rescale, weak. Item i of a batch has value i, modulo their number. What
             is left out is absent, the label too. azula's own keyword arguments are further conditions, as the network
@@ -110,7 +111,7 @@ class _Estimate(nn.Module):
 
     def __init__(self, model: Model, clip: float | None, options: dict[str, Any]) -> None:
         super().__init__()
-        self.model, self.clip = model, clip
+        self.model, self.clip = model, clip if model.spec.codec.bounded else None
         self.net = model.denoiser if isinstance(model.denoiser, nn.Module) else None
         self.conditioning = conditioning_of(model, Request.of(**options))
         check_guidance(model, self.conditioning.guidance, self.conditioning.names(model.spec))

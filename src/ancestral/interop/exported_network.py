@@ -20,7 +20,6 @@ reads no such file.
 """
 
 import copy
-import dataclasses
 import json
 import logging
 import warnings
@@ -43,6 +42,10 @@ from ancestral.nets import drawn_noise
 from ancestral.nets.autoencoder import Decoder
 from ancestral.samplers import DDIM, Consistency
 
+DRAWN = """\
+in each evaluation the input {name} = network_noise_std * normal noise, another for each sample
+"""
+"""What is more in the sampling of a network that draws noise."""
 SAMPLING = """\
 x = prior_std * normal noise of shape (n, *shape)
 for each t in times but the last, with the s that follows it in times, and its std in fresh_noise_std:
@@ -137,7 +140,7 @@ def sampling_facts(model: Model, estimate: str, decoder: Path | None) -> dict[st
         "limits": spec.codec.channel_limits,
         "classes": spec.classes,
         "conditions": {name: _described(kind, spec.x_shape[1:]) for name, kind in kinds.items()},
-        "sampling": SAMPLING.format(estimate=estimate),
+        "sampling": "".join(DRAWN.format(name=name) for name in _drawn(model)) + SAMPLING.format(estimate=estimate),
         **_recipe(model),
     }
 
@@ -151,7 +154,7 @@ def _described(kind: Condition, sides: Sequence[int]) -> dict[str, Any]:
         "dtype": str(nothing.dtype).removeprefix("torch."),
         "absent": nothing.flatten()[0].item(),
         "encoded": kind.encoding + (MASKED if kind.masked else ""),
-        **dataclasses.asdict(kind),
+        **kind.facts,
     }
 
 
@@ -166,7 +169,9 @@ def _recipe(model: Model) -> dict[str, Any]:
         deviations = [sampler.eta * schedule.posterior_variance(t, s) ** 0.5 for t, s in pairwise(times)]
     else:
         deviations = [schedule.at(s)[1] for s in times[1:]]
-    return {"sampler": sampler_name(sampler), "times": times, "clip": sampler.clip, "fresh_noise_std": deviations}
+    drawn = {"network_noise_std": getattr(sampler, "noise", 1.0)} if _drawn(model) else {}
+    facts = {"sampler": sampler_name(sampler), "times": times, "clip": sampler.clip, "fresh_noise_std": deviations}
+    return facts | drawn
 
 
 def write_onnx(model: Model, path: Path) -> list[Path]:

@@ -98,6 +98,8 @@ def obstacles(net: nn.Module, shape: tuple[int, ...]) -> Iterator[Obstacle]:
     if net.dims != 2:
         yield f"a UNet2DModel holds images, and this model is of {NOUNS[net.dims]}", {}
         return
+    if net.periodic:
+        yield "the network pads periodic axes with their other end", {"periodic": "none"}
     if net.narrow:
         yield "the network changes its width where it changes the resolution", {"narrow": False}
     height, width = shape[-2:]

@@ -20,6 +20,7 @@ from ancestral.measure.item_conditions import ItemConditions
 from ancestral.measure.reference import ReferenceSet
 from ancestral.measure.sample_quality import ITEMS_AT_ONCE
 from ancestral.metrics import baselines, ensembles, uncertainty
+from ancestral.model.trained_model import TrainedModel
 from ancestral.nets import drawn_noise
 from ancestral.results import evaluation_result as facts
 from ancestral.results.sample_result import ExtractorName
@@ -29,7 +30,7 @@ CONDITIONS_MEASURED = 48
 """The default number of items whose conditions are given."""
 SPAN = 2.0
 """The range of the values of encoded items, from -1 to 1."""
-FACTORS = (0.7, 0.8, 0.9, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0)
+FACTORS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0)
 """The factors of the noise of networks that are tried beside 1."""
 WORST, WORST_SAMPLES = 10, 4
 """Numbers of items with the worst scores, and of the samples that are shown of each."""
@@ -39,6 +40,7 @@ NOT_HELD_OUT = (
     "Nothing was held out: the conditions are those of training items, which the model may have memorised, so its "
     f"scores may be too good. Hold some out ({option('validation', 0.1)}), or give {option('held_out')}."
 )
+IN_TIME = "The items follow one another, and neighbours are alike: errors are those of blocks of items."
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,9 @@ class EnsembleEvaluation:
         asked, *rivals = (
             dataclasses.replace(one, count=n * members, conditions=chosen) for one in (evaluation, *others)
         )
-        notes = () if held_out is not None else (NOT_HELD_OUT,)
+        notes = [NOT_HELD_OUT] * (held_out is None) + [IN_TIME] * in_time(model)
         return EnsembleEvaluation(
-            asked, items, rest, notes, _with_factors(asked), {f"run {rival.name}": rival for rival in rivals}
+            asked, items, rest, tuple(notes), _with_factors(asked), {f"run {rival.name}": rival for rival in rivals}
         )
 
     @property
@@ -120,6 +122,7 @@ class EnsembleEvaluation:
         """Score the samples and the baselines. Those samples that are missing are made first."""
         evaluation, references = self.evaluation, self.evaluation.references
         spec, extractor = evaluation.model.spec, references.extractor
+        ordered = in_time(evaluation.model)
         made = dict[str, Tensor]()
         for name, one in self.evaluations.items():
             flat = yield from one.samples(batch_size, "sampling for held-out conditions")
@@ -127,22 +130,31 @@ class EnsembleEvaluation:
         samples, *scaled = [*made.values()][: 1 + len(self.scaled)]
         yield Work("scoring the samples", 0, 0)
         truth = self.items.items[self.chosen.order]
-        encoded_truth, mean = spec.codec.encode(truth), ensembles.mean_forecast(_encoded(spec, samples))
-        computed, fit = {"mean": mean, "average": self._average().expand_as(mean)}, None
+        roots = value_roots(spec, evaluation.model.config.data.weights, truth)
+        encoded_truth, mean = (
+            encoded_items(spec, roots, truth[:, None])[:, 0],
+            ensembles.mean_forecast(encoded_items(spec, roots, samples)),
+        )
+        computed, fit = {"mean": mean, "average": (self._average() * roots).expand_as(mean)}, None
         if scaled:
             parts = zip((1.0, *self.scaled), (samples, *scaled), strict=True)
-            fit, computed["scaled"] = fit_noise({factor: _encoded(spec, part) for factor, part in parts}, encoded_truth)
+            fit, computed["scaled"] = fit_noise(
+                {factor: encoded_items(spec, roots, part) for factor, part in parts}, encoded_truth, ordered
+            )
         answers = {"samples": samples} | dict.fromkeys(computed)
         answers |= {name: references.train.items[rows] for name, rows in self._baselines().items()}
         answers |= {name: made[name] for name in self.beside}
-        encoded = {name: computed[name] if part is None else _encoded(spec, part) for name, part in answers.items()}
+        encoded = {
+            name: computed[name] if part is None else encoded_items(spec, roots, part) for name, part in answers.items()
+        }
         of_features: dict[str, Tensor] = {}
         if extractor.name != "pixels":
             folder = evaluation.store.folder / "features"
             for name, answer in {**answers, "truth": truth[:, None]}.items():
                 decoded = answer
                 if decoded is None:
-                    decoded = spec.codec.decode(encoded[name].flatten(0, 1)).view(encoded[name].shape)
+                    decoded = encoded[name] / roots
+                    decoded = spec.codec.decode(decoded.flatten(0, 1)).view(decoded.shape)
                 made_here = folder if name in ("samples", "mean") else None
                 features = yield from references.features(name, decoded.flatten(0, 1), batch_size, made_here)
                 of_features[name] = features.values.view(*decoded.shape[:2], -1)
@@ -154,10 +166,11 @@ class EnsembleEvaluation:
             data=facts.ConditionalData(
                 self.items.name, self.items.split, len(truth), self.items.of, spec.shape, tuple(spec.conditions),
                 references.train.name, len(self.rest), (*references.notes, *self.notes),
+                spec.titles,
             ),
             extractor=ExtractorName(extractor.name, extractor.width) if of_features else None,
-            forecasts=tuple(_forecasts(encoded, encoded_truth, of_features, spec)),
-            calibration=ensembles.calibration(encoded["samples"], encoded_truth),
+            forecasts=tuple(_forecasts(encoded, encoded_truth, of_features, evaluation.model, roots)),
+            calibration=ensembles.calibration(encoded["samples"], encoded_truth, ordered=ordered),
             versions=references.versions,
             noise=fit,
             groups=tuple(self._groups(scores)),
@@ -177,7 +190,8 @@ class EnsembleEvaluation:
 
     def _groups(self, scores: Tensor) -> Iterator[facts.GroupScores]:
         """The scores of the items of each class, and of ranges of each number with equally many items."""
-        chosen, kinds = self.chosen, self.evaluation.model.spec.conditions
+        chosen, model = self.chosen, self.evaluation.model
+        kinds = model.spec.conditions
         labels = {} if chosen.labels is None else {LABEL: chosen.labels}
         for name, values in {**labels, **chosen.values}.items():
             kind, of_items = kinds.get(name), values[chosen.order]
@@ -189,13 +203,18 @@ class EnsembleEvaluation:
                 continue
             for group, rows in members.items():
                 if rows.any():
-                    yield facts.GroupScores(name, group, int(rows.sum()), uncertainty.mean(scores[rows]))
+                    yield facts.GroupScores(
+                        name, group, int(rows.sum()), uncertainty.mean(scores[rows], in_time(model))
+                    )
 
     def _average(self) -> Tensor:
         """The mean (*shape) of the training items that are none of the N, in [-1, 1]."""
         items, codec = self.evaluation.references.train.items, self.evaluation.model.spec.codec
         sums = [codec.encode(items[rows]).double().sum(0) for rows in torch.split(self.rest, ITEMS_AT_ONCE)]
-        return (torch.stack(sums).sum(0) / len(self.rest)).float()
+        total, count = torch.stack(sums).sum(0), torch.tensor(len(self.rest))
+        if codec.gaps:  # of the values that are there
+            count = (~items[self.rest].isnan()).sum(0).clamp(min=1)
+        return (total / count).float()
 
     def _baselines(self) -> dict[str, Tensor]:
         """The training items that answer each condition, int64 (N, ·), by the name of the baseline."""
@@ -218,12 +237,13 @@ def _with_factors(evaluation: Evaluation) -> dict[float, Evaluation]:
     return {factor: evaluation.with_sampler(dataclasses.replace(sampler, noise=factor)) for factor in FACTORS}
 
 
-def fit_noise(samples: Mapping[float, Tensor], truth: Tensor) -> tuple[facts.NoiseFit, Tensor]:
+def fit_noise(samples: Mapping[float, Tensor], truth: Tensor, ordered: bool = False) -> tuple[facts.NoiseFit, Tensor]:
     """Find the factor of the noise by which the interval of an ensemble covers most nearly its share of true values.
 
     Args:
         samples: The ensembles (N, K, *shape) by factor, rounded as `ensembles.calibration` takes them.
         truth: The true items (N, *shape).
+        ordered: Whether neighbours are alike, as in time.
 
     Returns:
         The factors of each half of the items and of all, and the ensembles of each half with the factor of the other.
@@ -244,34 +264,70 @@ def fit_noise(samples: Mapping[float, Tensor], truth: Tensor) -> tuple[facts.Noi
     halves = best(slice(0, None, 2)), best(slice(1, None, 2))
     scaled = samples[halves[1]].clone()
     scaled[1::2] = samples[halves[0]][1::2]
-    return facts.NoiseFit(best(slice(None)), halves, ensembles.calibration(scaled, truth)), scaled
+    return facts.NoiseFit(best(slice(None)), halves, ensembles.calibration(scaled, truth, ordered=ordered)), scaled
 
 
 def _forecasts(
-    answers: Mapping[str, Tensor], truth: Tensor, features: Mapping[str, Tensor], spec: DataSpec
+    answers: Mapping[str, Tensor],
+    truth: Tensor,
+    features: Mapping[str, Tensor],
+    model: TrainedModel,
+    roots: Tensor | float = 1.0,
 ) -> Iterator[facts.Forecast]:
-    """Score answers (N, ·, *shape), of which the first are the samples; all in [-1, 1]."""
-    scores = ensembles.energy_scores(answers["samples"], truth)
-    scale = spec.codec.scales(len(spec.shape) - 1)
-    few_axes = len(spec.shape) <= 2  # points and signals, whose numbers mean something one by one
+    """Score answers (N, ·, *shape), of which the first are the samples; all in [-1, 1], times the roots of weights."""
+    scores, spec, ordered = ensembles.energy_scores(answers["samples"], truth), model.spec, in_time(model)
+    alone = len(spec.shape) <= 2 or spec.grid is not None  # numbers that mean something one by one
     for name, values in answers.items():
         own = name == "samples"
         others = scores if own else ensembles.energy_scores(values, truth)
+        units = (in_units(spec, values, roots), in_units(spec, truth, roots)) if alone else None
+        seen = (features[name], features["truth"][:, 0]) if features else None
         yield facts.Forecast(
             name=name,
-            pixels=ensembles.score(values, truth, SPAN),
-            features=ensembles.score(features[name], features["truth"][:, 0]) if features else None,
-            crps=ensembles.channel_crps(values * scale, truth * scale) if few_axes else None,
-            behind=None if own else uncertainty.mean(others - scores),
-            skill=None if own else _skill(scores, others),
+            pixels=ensembles.score(values, truth, SPAN, ordered),
+            features=None if seen is None else ensembles.score(*seen, None, ordered),
+            crps=None if units is None else ensembles.channel_crps(*units, ordered),
+            behind=None if own else uncertainty.mean(others - scores, ordered),
+            skill=None if own else skill(scores, others, ordered),
         )
 
 
-def _skill(scores: Tensor, others: Tensor) -> Estimate | None:
-    """1 − Σ scores / Σ others; None where the others are not above 0."""
+def in_time(model: TrainedModel) -> bool:
+    """Whether the items of a model follow one another: fields along time, and data that are held out by blocks."""
+    grid, part = model.spec.grid, model.config.data.held_out
+    return (grid is not None and grid.items.role == "T") or (part is not None and part.by_blocks)
+
+
+def value_roots(spec: DataSpec, weights: str, truth: Tensor) -> Tensor | float:
+    """The roots of the weights of the values of true items, (N, 1, *shape), or 1 where all count alike.
+
+    A value weighs as the area of its cell, and nothing where it is missing; 1 on average over a channel.
+    """
+    cells = spec.cells(weights)
+    if cells is None and not spec.codec.gaps:
+        return 1.0
+    there = (~truth[:, None].isnan()).float()
+    there = there if cells is None else there * cells
+    return (there / there.flatten(3).mean(3).clamp(min=1e-12).view(*there.shape[:3], *[1] * (truth.ndim - 2))).sqrt()
+
+
+def in_units(spec: DataSpec, values: Tensor, roots: Tensor | float) -> Tensor:
+    """Values (N, [·,] *shape), times the roots of weights, in the units of the data, times the weights: so that a mean
+    of distances is weighted.
+    """
+    if isinstance(roots, Tensor) and values.ndim < roots.ndim:
+        roots = roots[:, 0]
+    if all(scale.linear for scale in spec.codec.scaling):
+        return values * spec.codec.scales(len(spec.shape) - 1) * roots
+    items = spec.codec.decode((values / roots).reshape(-1, *spec.shape)).view(values.shape)
+    return items.nan_to_num(0.0) * (roots * roots)
+
+
+def skill(scores: Tensor, others: Tensor, ordered: bool = False) -> Estimate | None:
+    """1 − Σ scores / Σ others, of items whose neighbours may be alike; None where the others are not above 0."""
     if not others.sum() > 0:
         return None
-    ratio = uncertainty.ratio(scores, others)
+    ratio = uncertainty.ratio(scores, others, ordered)
     low, high = (None if end is None else 1 - end for end in (ratio.high, ratio.low))
     return Estimate(1 - ratio.value, ratio.error, low, high)
 
@@ -289,6 +345,6 @@ def _ranges(values: Tensor) -> dict[str, Tensor]:
     }
 
 
-def _encoded(spec: DataSpec, items: Tensor) -> Tensor:
-    """Items (N, members, *shape) in [-1, 1]."""
-    return spec.codec.encode(items.flatten(0, 1)).view(items.shape)
+def encoded_items(spec: DataSpec, roots: Tensor | float, items: Tensor) -> Tensor:
+    """Items (N, members, *shape) in [-1, 1], times the roots of the weights of their cells."""
+    return spec.codec.encode(items.flatten(0, 1)).view(items.shape) * roots

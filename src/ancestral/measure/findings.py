@@ -18,6 +18,7 @@ from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.convert import enlarged, share_cropped
 from ancestral.data.dataset import evenly_spaced
 from ancestral.data.files import Unreadable
+from ancestral.data.scales import proposed_scale
 from ancestral.data.spec import CROP_NOTED, NOTHING_TO_LEARN
 from ancestral.measure.items import InspectedItems
 from ancestral.results.data_report import Finding, ValueStatistics
@@ -79,7 +80,9 @@ def file_findings(files: NDArray[np.void], name_of: Callable[[int], str], config
         yield Finding("transparent", "note", text, advice)
     if config.image_size is None:
         return
-    size, height, width = enlarged(config.image_size, config.crop), files["height"], files["width"]
+    factor = config.crop if isinstance(config.crop, float) else 1.0  # else windows of what it is brought to
+    size = enlarged(config.image_size, factor)
+    height, width = files["height"], files["width"]
     cropped = crop_shares(files, config)
     sizes = np.unique(np.stack([height, width]), axis=1).shape[1]
     if sizes == 1 and cropped.mean() > CROP_NOTED:
@@ -211,9 +214,18 @@ def channel_findings(data: Dataset) -> Iterator[Finding]:
                 yield from _channel_findings(items, channel, f"channel {channel}{origin}", limits)
 
 
+def scale_finding(data: Dataset) -> Iterator[Finding]:
+    """Propose a scale of fields, whose extremes a range to [-1, 1] would cut."""
+    if data.spec.grid is not None:
+        scale = proposed_scale(data)
+        text = "the range of the data becomes [-1, 1], which samples never leave"
+        advice = f"{option('scale', scale)} suits how the channels are distributed, and cuts no extremes"
+        yield Finding("scale", "note", text, advice)
+
+
 def _channel_findings(data: InMemoryDataset, channel: int, name: str, limits: Limits) -> Iterator[Finding]:
     values = data.items[:, channel].flatten().float().numpy()
-    low, high = float(values.min()), float(values.max())
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
     if low == high:
         if data.shape[0] > 1:
             text, advice = f"{name} is constant, {low:.6g}", "it comes back as that; leave it out if it says nothing"
@@ -234,7 +246,7 @@ def _channel_findings(data: InMemoryDataset, channel: int, name: str, limits: Li
         yield Finding("fill value", "warning", text, advice, names)
         return
     few = values[:: max(1, len(values) // MOST_QUANTILES)]
-    start, end = (float(one) for one in np.quantile(few, MIDDLE))
+    start, end = (float(one) for one in np.nanquantile(few, MIDDLE))
     used = (end - start) / span
     if used >= LEAST_USED:
         return
@@ -246,11 +258,11 @@ def _channel_findings(data: InMemoryDataset, channel: int, name: str, limits: Li
     if shared and (end - start) >= LEAST_USED * (high - low):  # the others have the range
         yield Finding("range", "warning", text, f"{option('ranges', 'channel')} gives each channel its own range")
         return
-    furthest = int(np.argmax(np.maximum(start - values, values - end)))
+    furthest = int(np.nanargmax(np.maximum(start - values, values - end)))
     row = furthest // (len(values) // len(data))
     advice = (
-        "what lies between is rounded away: correct or leave out outliers, or transform values of many scales, as by "
-        "a logarithm"
+        "what lies between is rounded away: correct or leave out outliers, or scale values of many sizes by "
+        f"{option('scale', 'log1p')}"
     )
     yield Finding("range", "warning", text, advice, {data.name_of(row): f"{values[furthest]:.6g}"})
 

@@ -98,7 +98,7 @@ class ItemConditions:
         values = {name: value[self.order] for name, value in self.values.items()}
         if self.labels is not None:
             values[LABEL] = self.labels[self.order]
-        for name, degradation in derived.degradations(self.spec.further).items():
+        for name, degradation in derived.degradations(self.spec.further, self.spec.periodic).items():
             made = []
             for places in torch.split(torch.arange(len(self)), CONDITIONS_AT_ONCE):
                 x0 = self.spec.codec.encode(self.items[self.order[places]])

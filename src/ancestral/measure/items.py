@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -202,11 +203,15 @@ class ValueSums:
         """Add items (N, C, *space), or points (N, C)."""
         self.shape, self.dtype = tuple(items.shape[1:]), items.dtype
         values = items.transpose(0, 1).flatten(1).double()
-        low, high = (float(end) for end in values.aminmax())
+        there = ~values.isnan()  # what is missing does not count
+        gapped = not bool(there.all())
+        low, high = (float(end) for end in (values[there] if gapped else values).aminmax())
         self.low, self.high = min(self.low, low), max(self.high, high)
-        size, mean = values.shape[1], values.mean(1)
-        shift, total = mean - self.mean, self.values + size
-        self.squares = self.squares + (values - mean[:, None]).square().sum(1) + shift**2 * (self.values * size / total)
+        size: Any = there.sum(1) if gapped else values.shape[1]
+        mean = values.nanmean(1).nan_to_num() if gapped else values.mean(1)
+        shift, total = mean - self.mean, (self.values + size).clamp(min=1) if gapped else self.values + size
+        squares = (values - mean[:, None]).nan_to_num().square().sum(1)
+        self.squares = self.squares + squares + shift**2 * (self.values * size / total)
         self.mean = self.mean + shift * (size / total)
         self.count, self.values = self.count + len(items), total
         if items.ndim == 4 and items.shape[1] == 3 and items.dtype == torch.uint8:

@@ -61,6 +61,8 @@ class References:
     notes: tuple[str, ...] = ()
     mirrored: bool = False
     """Whether the model was trained on mirrored items too, so that copies of those count."""
+    channels: tuple[str, ...] = ()
+    """The name of each channel, with its units."""
 
     @staticmethod
     def of(
@@ -81,7 +83,7 @@ class References:
             held_out_split: What this part of the data is called.
             device: Where the extractor runs.
         """
-        name = extractor or extractors.default_name(spec.shape)
+        name = extractor or extractors.default_name(spec)
         device = torch.device(device)
         feature_extractor = extractors.extractor(name, spec.shape, spec.codec, device)
         train_set = ReferenceSet.from_data(train, spec, "train split")
@@ -90,11 +92,15 @@ class References:
         skipped = (f"{len(part.skipped)} of {part.name}" for part in parts if part.skipped)
         notes = [f"Files that could not be read were left out: {one}." for one in dict.fromkeys(skipped)]
         remarks = dict.fromkeys(text for part in parts for text, _ in part.notes)
-        notes += [f"{text[0].upper()}{text[1:]}." for text in remarks]
+        names = tuple(part.name for part in parts)  # of files stay as they are
+        notes += [f"{text if text.startswith(names) else text[:1].upper() + text[1:]}." for text in remarks]
         notes += [note for part in (train_set, held_out_set) if part is not None for note in part.notes]
         if spec.classes and train.labels is not None and train_set.labels is None:
             notes.append(f"{train.name} has classes other than the samples', so class accuracy is not measured.")
-        return References(spec.codec, feature_extractor, device, train_set, held_out_set, tuple(notes))
+        channels = spec.titles or spec.channel_names
+        return References(
+            spec.codec, feature_extractor, device, train_set, held_out_set, tuple(notes), channels=channels
+        )
 
     def checked_for_copies(self, leave_out: bool) -> "References":
         """Name the held-out items that have equal values as training items in a note, or leave them out.
@@ -148,9 +154,8 @@ class References:
             parts.append(FeatureSet(items, features, labels_of[len(parts)], conditions))
         held_out = parts[2] if len(parts) > 2 else None
         searched = self.train.searched.items
-        sets = SampleSets(
-            parts[0], parts[1], held_out, self.codec, self.extractor, searched, self.mirrored, samples.captions
-        )
+        further = searched, self.mirrored, samples.captions, self.channels
+        sets = SampleSets(parts[0], parts[1], held_out, self.codec, self.extractor, *further)
         quality, pairs = yield from measure(sets, metrics)
         measured = facts.SampleMetrics(
             **vars(quality),

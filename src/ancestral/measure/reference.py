@@ -137,6 +137,8 @@ def load_reference(
         if not trained_on and spec.rate is not None:
             form = dataclasses.replace(form, channels=spec.shape[0], length=spec.shape[1])
         options |= {**form.form, "memory": form.memory, "given": given}
+    if spec.codec.gaps:
+        options["gaps"] = spec.codec.gaps
     needed = f"the model knows {_items(spec)}; give {option('data')} of that kind"
     try:
         dataset = data.open(source, **options)

@@ -113,6 +113,8 @@ class SampleSets:
     """Whether the model was trained on mirrored items too, so that copies of those count."""
     captions: CaptionFeatures | None = None
     """The captions of samples of a model that is conditioned on words."""
+    channels: Sequence[str] = ()
+    """The name of each channel, with its units."""
 
     @cached_property
     def pairs(self) -> dict[str, tuple[Tensor, Reference]]:

@@ -1,4 +1,5 @@
-"""Metrics of the samples that take all sets: the class accuracy, the captions, the colours and memorisation.
+"""Metrics of the samples that take all sets: the class accuracy, the captions, the colours, the power
+by wave length, and memorisation.
 
 Memorisation is how near samples come to training items, and which are copies, by pixels and by features.
 """
@@ -18,6 +19,7 @@ from ancestral.metrics import caption_judge, linear_classifier, uncertainty
 from ancestral.metrics.colour import drift
 from ancestral.metrics.copies import RATIO, copies
 from ancestral.metrics.neighbours import memorisation, nearest
+from ancestral.metrics.spectrum import spectrum as power_spectrum
 from ancestral.results import sample_result as facts
 from ancestral.results.sample_result import CaptionGroup, CaptionRetrieval, ClassAccuracy
 
@@ -27,6 +29,8 @@ CLOSEST = 24
 """Samples that a result names, those nearest to a training item."""
 PAIRS_SHOWN, SHOWN_POINTS = 12, 1000
 """Samples of the picture of nearest pairs; of points, which are a cloud there."""
+LEAST_SIDE = 4
+"""Items of which no side is as long have no power by wave length."""
 FLAT = 0.02
 """An item whose values deviate by less than this share of their range in the data counts as constant."""
 
@@ -34,6 +38,17 @@ FLAT = 0.02
 def colour(sets: SampleSets) -> MetricOutput:
     """Measure how far the colours of the samples are from those of the training data."""
     return MetricOutput({"colour": drift(sets.samples.items, sets.train.items, sets.codec)})
+
+
+def spectrum(sets: SampleSets) -> MetricOutput:
+    """Measure how much power samples of floats on a grid have at each wave length, beside the training data."""
+    samples, train = sets.samples.items, sets.train.items
+    if sets.codec.level is not None or samples.ndim < 3 or max(samples.shape[2:]) < LEAST_SIDE:
+        return MetricOutput()
+    if sets.codec.gaps == "random":
+        return MetricOutput(notes=["The power is not measured: no training item is complete."])
+    unseen = None if sets.held_out is None else sets.held_out.items
+    return MetricOutput({"spectrum": power_spectrum(samples, train, unseen, sets.channels)})
 
 
 def class_accuracy(sets: SampleSets) -> MetricOutput:

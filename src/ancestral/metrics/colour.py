@@ -37,13 +37,20 @@ def colour(items: Tensor) -> ColourMoments:
     if n < 2:
         raise InputError("colours need at least 2 items to have an error")
     # the mean over the places of each item of x, and of (x − μ)(x − μ)ᵀ, its part of the covariance
-    means = torch.cat([_values(part).mean(2) for part in torch.split(items, SUMMED_ITEMS)])
-    mean, products = means.mean(0), []
+    gapped = items.is_floating_point() and bool(items.isnan().any())  # of the values that are there
+    means = torch.cat(
+        [_values(part).nanmean(2) if gapped else _values(part).mean(2) for part in torch.split(items, SUMMED_ITEMS)]
+    )
+    mean, products = means.nanmean(0) if gapped else means.mean(0), []
     for part in torch.split(items, SUMMED_ITEMS):
         x = _values(part) - mean[:, None]
-        products.append(x @ x.mT / x.shape[2])
+        there = (~x.isnan()).double()
+        products.append(
+            x.nan_to_num() @ x.nan_to_num().mT / (there @ there.mT).clamp(min=1) if gapped else x @ x.mT / x.shape[2]
+        )
     covariances = torch.cat(products)
     root = math.sqrt(n)
+    means = means.where(~means.isnan(), mean)
     return ColourMoments(mean, means.std(0) / root, covariances.mean(0), covariances.std(0) / root)
 
 

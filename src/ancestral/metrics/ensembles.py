@@ -7,8 +7,8 @@ A single member, K = 1, is a point forecast.
 
 Scores are functions of one condition, (N,), so that two forecasts of the same items can be compared pair by pair:
 `uncertainty.mean(energy_scores(a, truth) - energy_scores(b, truth))`. The errors of estimates are those of new
-conditions with new samples. Scores and forecasts are differentiable in the samples and the truth, where no two values
-are equal; counts are not.
+conditions with new samples; of conditions that are `ordered`, as in time, those of blocks of neighbours. Scores and
+forecasts are differentiable in the samples and the truth, where no two values are equal; counts are not.
 """
 
 import math
@@ -161,13 +161,14 @@ def squared_spread_and_error(samples: Tensor, truth: Tensor) -> tuple[Tensor, Te
     return torch.cat(spreads), torch.cat(errors)
 
 
-def score(samples: Tensor, truth: Tensor, span: float | None = None) -> ForecastScores:
+def score(samples: Tensor, truth: Tensor, span: float | None = None, ordered: bool = False) -> ForecastScores:
     """Score forecasts of items, or of their features: of a model, its mean, or a baseline.
 
     Args:
         samples: The ensembles (N, K, *shape).
         truth: The true items (N, *shape).
         span: The range of the values, for the PSNR. None leaves the PSNR out, as of features.
+        ordered: Whether neighbours are alike, as in time.
 
     Raises:
         InputError: If the shapes do not fit, or a value is NaN or infinite.
@@ -175,18 +176,19 @@ def score(samples: Tensor, truth: Tensor, span: float | None = None) -> Forecast
     return ForecastScores(
         conditions=len(truth),
         members=samples.shape[1],
-        energy=uncertainty.mean(energy_scores(samples, truth)),
-        distance=uncertainty.mean(rms_distances(samples, truth).mean(1)),
-        psnr=None if span is None else uncertainty.mean(psnr(samples, truth, span)),
+        energy=uncertainty.mean(energy_scores(samples, truth), ordered),
+        distance=uncertainty.mean(rms_distances(samples, truth).mean(1), ordered),
+        psnr=None if span is None else uncertainty.mean(psnr(samples, truth, span), ordered),
     )
 
 
-def channel_crps(samples: Tensor, truth: Tensor) -> ChannelScores:
+def channel_crps(samples: Tensor, truth: Tensor, ordered: bool = False) -> ChannelScores:
     """Estimate the mean CRPS of all values, and of each channel of at most `CHANNELS_KEPT`.
 
     Args:
         samples: The ensembles (N, K, C, *space), or (N, K, C) of vectors, whose numbers are channels.
         truth: The true items (N, C, *space).
+        ordered: Whether neighbours are alike, as in time.
 
     Raises:
         InputError: If the shapes do not fit, or a value is NaN or infinite.
@@ -194,10 +196,12 @@ def channel_crps(samples: Tensor, truth: Tensor) -> ChannelScores:
     scores = crps(samples, truth).flatten(2) if truth.ndim > 2 else crps(samples, truth).unsqueeze(2)
     channels = scores.mean(2)
     several = channels.unbind(1) if channels.shape[1] <= CHANNELS_KEPT else ()
-    return ChannelScores(uncertainty.mean(channels.mean(1)), tuple(map(uncertainty.mean, several)))
+    return ChannelScores(
+        uncertainty.mean(channels.mean(1), ordered), tuple(uncertainty.mean(one, ordered) for one in several)
+    )
 
 
-def calibration(samples: Tensor, truth: Tensor, level: float = LEVEL) -> Calibration:
+def calibration(samples: Tensor, truth: Tensor, level: float = LEVEL, ordered: bool = False) -> Calibration:
     """Measure whether true items lie among the members as one more member would.
 
     Args:
@@ -205,6 +209,7 @@ def calibration(samples: Tensor, truth: Tensor, level: float = LEVEL) -> Calibra
             that are nearly black.
         truth: The true items (N, *shape).
         level: The probability of the central interval; `interval_rank` takes the nearest that K members have.
+        ordered: Whether neighbours are alike, as in time.
 
     Raises:
         InputError: If K is 1, the shapes do not fit, or a value is NaN or infinite.
@@ -214,24 +219,24 @@ def calibration(samples: Tensor, truth: Tensor, level: float = LEVEL) -> Calibra
     rank, totals = interval_rank(members, level), counts.sum(1)
     total, values = float(totals.sum()), truth.numel()
     spread, error = squared_spread_and_error(samples, truth)
-    ratio = uncertainty.ratio(spread, error) if bool(error.any()) else None
+    ratio = uncertainty.ratio(spread, error, ordered) if bool(error.any()) else None
     return Calibration(
         conditions=len(truth),
         members=members,
         rank=rank,
         nominal=(members + 1 - 2 * rank) / (members + 1),
-        coverage=_share(counts[:, rank : members + 1 - rank].sum(1), totals) if total else None,
-        ranks=tuple(_share(column, totals) for column in counts.unbind(1)) if total else (),
+        coverage=_share(counts[:, rank : members + 1 - rank].sum(1), totals, ordered) if total else None,
+        ranks=tuple(_share(column, totals, ordered) for column in counts.unbind(1)) if total else (),
         constant=1 - round(total) / values,
-        spread=_root(uncertainty.mean(spread)),
-        error=_root(uncertainty.mean(error)),
+        spread=_root(uncertainty.mean(spread, ordered)),
+        error=_root(uncertainty.mean(error, ordered)),
         ratio=None if ratio is None else _root(ratio),
     )
 
 
-def _share(hits: Tensor, totals: Tensor) -> Estimate:
+def _share(hits: Tensor, totals: Tensor, ordered: bool) -> Estimate:
     """The share of hits; values of one condition are not independent, so its error is that of the conditions."""
-    estimate = uncertainty.ratio(hits, totals)
+    estimate = uncertainty.ratio(hits, totals, ordered)
     value = min(1.0, estimate.value)
     return Estimate(value) if estimate.error is None else uncertainty.share(value, len(totals), estimate.error**2)
 

@@ -28,7 +28,7 @@ from ancestral.base.errors import InputError, install_command
 from ancestral.base.options import option
 from ancestral.base.plugins import import_function
 from ancestral.base.registries import EXTRACTORS
-from ancestral.data import Codec
+from ancestral.data import Codec, DataSpec
 from ancestral.data.files import cache, fetch
 from ancestral.randomness import Stream
 from ancestral.results.sample_result import ExtractorName
@@ -132,9 +132,10 @@ def extractor(
     return Extractor(name, network.width, f"{network.identity} {codec.kind} {codec.channel_limits}", compute)
 
 
-def default_name(shape: tuple[int, ...]) -> str:
-    """Name the extractor for items of a shape: lite0 for images of one or three channels, else pixels."""
-    return "lite0" if len(shape) == 3 and shape[0] in (1, 3) else "pixels"
+def default_name(spec: DataSpec) -> str:
+    """Name the extractor for items: lite0 for images of one or three channels that are no fields, else pixels."""
+    images = len(spec.shape) == 3 and spec.shape[0] in (1, 3) and spec.grid is None
+    return "lite0" if images else "pixels"
 
 
 def pixels(shape: tuple[int, ...], codec: Codec) -> Extractor:

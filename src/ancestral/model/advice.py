@@ -46,7 +46,7 @@ def sampler_notes(stage: Stage) -> list[str]:
     config, sampler = stage.model.config, stage.sampler
     distil, energy = config.distil, config.train.energy
     if energy is not None:
-        return [*_answer_notes(stage, energy["evaluations"]), *_absence_notes(stage)]
+        return answer_notes(stage)
     if not distil.method:
         return coupling_notes(stage.model) if _adds_noise(sampler) else []
     if DISTILLATIONS[distil.method].consistent:
@@ -56,7 +56,15 @@ def sampler_notes(stage: Stage) -> list[str]:
     return [] if suits else [advice]
 
 
-def _answer_notes(stage: Stage, evaluations: int) -> list[str]:
+def answer_notes(stage: Stage) -> list[str]:
+    """Say what a model that was trained by an energy score answers wrongly: by another sampler, or at other times, or
+    without a condition.
+    """
+    energy = stage.model.config.train.energy
+    return [] if energy is None else [*_time_notes(stage, energy["evaluations"]), *_absence_notes(stage)]
+
+
+def _time_notes(stage: Stage, evaluations: int) -> list[str]:
     """Say that a sampler takes answers for means, or visits times at which the network was not trained."""
     sampler, steps = stage.sampler, len(stage.times) - 1
     if not (isinstance(sampler, samplers.Consistency) or (isinstance(sampler, samplers.DDIM) and sampler.eta == 1)):

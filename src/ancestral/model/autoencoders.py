@@ -51,7 +51,9 @@ def build_autoencoder(
             f"{_kind(spec.shape[0], dims)}: train another"
         )
     with pytorch_generator(seed):
-        autoencoder = Autoencoder(spec.shape[0], config.latent, config.channels, config.latent_width, dims)
+        autoencoder = Autoencoder(
+            spec.shape[0], config.latent, config.channels, config.latent_width, dims, spec.periodic
+        )
     return autoencoder.to(memory_format=memory_format(1 + len(spec.shape))).requires_grad_(False).eval()
 
 

@@ -17,12 +17,13 @@ from ancestral.base.device import memory_format
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.plugins import explained, import_function
-from ancestral.conditions import NOISE, Noise
+from ancestral.conditions import NOISE, Image, Noise
 from ancestral.config import Config, CustomNetConfig, MLPConfig, UNetConfig, by_size
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.model.metadata import target_name
 from ancestral.objectives import Objective
+from ancestral.objectives.objective import OBSERVED_NAME
 from ancestral.samplers import Sampler
 from ancestral.schedules import Schedule
 from ancestral.targets import Denoiser, Target
@@ -114,7 +115,7 @@ def assemble(config: Config, spec: DataSpec, parts: CustomParts | None = None) -
         raise InputError("a custom target is given from Python: target=...")
     target = parts.target or targets.from_name(process.target)
     net = _own_net(parts.net, spec) if parts.net is not None else net_of(config, spec)
-    denoiser = Diffusion(net, schedule, target, learned_variance=process.learned_variance)
+    denoiser = Diffusion(net, schedule, target, process.learned_variance, spec.codec.present(spec.shape))
     format = memory_format(1 + len(spec.shape), config.runtime.memory_format)
     return denoiser.to(memory_format=format)
 
@@ -148,10 +149,14 @@ def net_of(config: Config, spec: DataSpec) -> nn.Module:
     conditions = dict(spec.further)
     if config.data.augment:
         conditions[augmentation.NAME] = augmentation.condition(len(spec.shape) - 1)
+    if spec.codec.gaps == "random":
+        conditions[OBSERVED_NAME] = Image(2 * spec.shape[0], (-1.0, 1.0))
     if (noise := _noise_of(config, settings, spec)) is not None:
         if NOISE in conditions:
             raise InputError(f"{NOISE} is what the network draws: give the condition another name, other={NOISE}")
         conditions[NOISE] = noise
+    if spec.periodic:
+        settings["periodic"] = spec.periodic
     return nets.build(shape=spec.x_shape, classes=len(spec.classes), factor=factor, conditions=conditions, **settings)
 
 

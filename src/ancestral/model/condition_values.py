@@ -4,7 +4,7 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from PIL import Image as PillowImage
 from torch import Tensor
 
 from ancestral import derived
-from ancestral.base.arguments import MOST_CHARACTERS, plain, shown
+from ancestral.base.arguments import MOST_CHARACTERS, is_digits, plain, shown
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
@@ -24,10 +24,12 @@ from ancestral.conditions import ABSENT, LABEL, MOST_NAMED, ByKind, Classes, Con
 from ancestral.config.data_sources import WAV
 from ancestral.config.request import ImageRef
 from ancestral.config.sweep_values import SweptValue, read_numbers, spread
-from ancestral.data.convert import has_alpha, middle_of, to_uint8
+from ancestral.data.convert import has_alpha, middle_of, positions, to_uint8
 from ancestral.data.dataset import InMemoryDataset
 from ancestral.data.decoding import from_pixels
+from ancestral.data.grid import Channel
 from ancestral.data.partners import partner_rows
+from ancestral.data.sources.fields import last_time, read_fields
 from ancestral.data.spec import Codec, DataSpec, bits_of
 from ancestral.model.image_values import (
     FAR_BEYOND,
@@ -35,6 +37,7 @@ from ancestral.model.image_values import (
     NOTED_BEYOND,
     beyond_limits,
     condition_reader,
+    holds_fields,
     image_files,
     sampling_rate,
 )
@@ -56,12 +59,14 @@ class ConditionValues:
         names: What names each value: the class, the numbers, or the file of an image or its item; "" for an image
             without one.
         indices: The index of the sample that each value is of, if it is not i modulo their number.
+        time: The time of the newest of states, with its units and calendar, where their file has it.
     """
 
     kind: Condition
     rows: Tensor
     names: tuple[str, ...]
     indices: Sequence[int] | None = None
+    time: tuple[float, dict[str, str]] | None = None
 
     @property
     def refs(self) -> tuple[ImageRef | str, ...]:
@@ -69,7 +74,7 @@ class ConditionValues:
 
         Of masked images it is that of what is known.
         """
-        if not isinstance(self.kind, Image):
+        if not isinstance(self.kind, Image) or self.kind.window == "position":
             return self.names
         rows = _known(self.kind, self.rows.numpy())
         digests = [hashlib.sha256(np.ascontiguousarray(row).tobytes()).hexdigest()[:16] for row in rows]
@@ -86,7 +91,7 @@ class ConditionValues:
 
     def pictures(self) -> list[PillowImage.Image]:
         """Draw the images in 8 bits; what a mask hides is transparent. [] of conditions that are no images."""
-        if not isinstance(self.kind, Image):
+        if not isinstance(self.kind, Image) or self.kind.window == "position":
             return []
         images = to_uint8(self.rows, self.kind.channel_limits)
         colours = images[:, :-1] if self.kind.masked else images
@@ -207,8 +212,40 @@ def _vector_example(kind: Vector, name: str, spec: DataSpec) -> Any:
 
 
 def _read_images(kind: Image, value: Any, name: str, spec: DataSpec) -> tuple[Tensor, Sequence[str]]:
+    if kind.window == "position":
+        return _read_positions(value, name, spec)
+    if spec.grid is not None and (kind.earlier or kind.window or kind.channels == 1) and holds_fields(value):
+        grid = spec.grid if kind.earlier else replace(spec.grid, channels=(Channel(name),), levels=None)
+        if kind.window:  # of all channels, on a grid of its own
+            axes = tuple(replace(axis, values=()) for axis in spec.grid.axes)
+            grid = replace(spec.grid, axes=axes)
+        fields = read_fields(value, grid, kind.earlier, kind.hours)
+        rows = fields.flatten(0, 1)[None] if kind.earlier else fields
+        return rows, [str(value) if isinstance(value, str | Path) else ""] * len(rows)
     images = condition_reader(kind, name, spec).read(value)
     return torch.stack([image for image, _ in images]), [path for _, path in images]
+
+
+def _read_positions(value: Any, name: str, spec: DataSpec) -> tuple[Tensor, Sequence[str]]:
+    """Positions of windows by the first cell along each axis, as in "16,40", or as coordinates of their cells."""
+    whole, sides = spec.whole, spec.shape[1:]
+    if isinstance(value, Tensor) and value.shape[1:] == (len(sides), *sides):
+        return value.float(), [""] * len(value)
+    several = separate(value)
+    texts = [str(value)] if isinstance(value, str) else []
+    if not texts:
+        rows = several if all(isinstance(one, str | Sequence) for one in several) else [several]
+        texts = [one if isinstance(one, str) else ",".join(map(str, one)) for one in rows]
+    last = [length - side for length, side in zip(whole, sides, strict=True)]
+    cells = [[int(part) if is_digits(part) else -1 for part in text.split(",")] for text in texts]
+    for text, row in zip(texts, cells, strict=True):
+        if len(row) != len(last) or not all(0 <= one <= most for one, most in zip(row, last, strict=True)):
+            numbers = ", ".join(f"0 to {most}" for most in last)
+            raise InputError(
+                f"{name} cannot be {shown(text)}: give the first cell of the window along "
+                f"{', '.join(spec.axis_names)} ({numbers}), as in {','.join(['0'] * len(last))}"
+            )
+    return positions(whole, sides, torch.tensor(cells)), texts
 
 
 def _images_beyond(values: Any, name: str, field: str) -> list[str]:
@@ -220,8 +257,12 @@ def _images_beyond(values: Any, name: str, field: str) -> list[str]:
 
 
 def _image_example(kind: Image, name: str, spec: DataSpec) -> Any:
+    if kind.window == "position":
+        return ",".join("0" for _ in spec.shape[1:])
     smaller = bool(kind.sides) and math.prod(kind.sides) < math.prod(spec.shape[1:])
     recordings = not kind.masked and sampling_rate(kind, spec) is not None
+    if spec.grid is not None and (kind.earlier or kind.channels == 1):
+        return f"{name}.nc"
     suffix = WAV if recordings else ".png" if len(spec.shape) == 3 and bits_of(kind.limits) else ".npy"
     return f"{'small' if smaller else name}{suffix}"
 
@@ -406,7 +447,9 @@ def read_values(spec: DataSpec, given: Mapping[str, Any]) -> dict[str, Condition
         rows, files = value_format.read(kind, value, name, spec)
         if not len(rows):
             raise InputError(f"the condition {name} has no value: leave it out where it is absent")
-        values[name] = ConditionValues(kind, rows, tuple(value_format.names(kind, rows, files)))
+        stated = spec.grid is not None and isinstance(kind, Image) and kind.earlier and holds_fields(value)
+        time = last_time(value, spec.grid) if stated and spec.grid is not None else None
+        values[name] = ConditionValues(kind, rows, tuple(value_format.names(kind, rows, files)), time=time)
     _check_pairs({name: values[name].names for name in values if isinstance(given[name], _Paired)})
     return values
 
@@ -477,7 +520,7 @@ def values_of_items(data: InMemoryDataset, spec: DataSpec, seed: int = 0) -> dic
     """
     rows, values = range(len(data)), dict[str, ConditionValues]()
     stored = data.conditions_of(list(rows))
-    for name, degradation in derived.degradations(spec.further).items():
+    for name, degradation in derived.degradations(spec.further, spec.periodic).items():
         made = degradation.make(spec.codec.encode(data.items), seed, 0, rows)
         kind = spec.further[name]
         stored[name] = _in_units(made, kind, spec) if isinstance(kind, Image) else made.double()

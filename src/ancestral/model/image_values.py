@@ -22,11 +22,12 @@ from ancestral.base.errors import InputError, one_line
 from ancestral.base.options import option
 from ancestral.base.quantities import plural
 from ancestral.conditions import Image, Limits
-from ancestral.config.data_sources import SUFFIXES, WAV, holds_recordings
+from ancestral.config.data_sources import FIELD_FILES, SUFFIXES, WAV, holds_recordings, suffix_of
 from ancestral.data import arrays
 from ancestral.data.convert import Conversion, ends_of
 from ancestral.data.decoding import GREY_MODES, decode_image, opened_image, strict_pillow
 from ancestral.data.files import Unreadable, read_file
+from ancestral.data.sources.fields import read_fields
 from ancestral.data.sources.file_folder import scan
 from ancestral.data.sources.recordings import decode_wav, fit_signal
 from ancestral.data.spec import DataSpec, bits_of
@@ -54,6 +55,7 @@ class ImageReader:
         option: The option by which it is given as NAME=PATH; "" if it is given by its path alone.
         rate: The samples in a second of recordings; None if they are none.
         signed: Whether floats are in [-1, 1] where the data are integers, not in the units of the data.
+        gapped: Whether values may be missing, NaN.
     """
 
     kind: Image
@@ -63,6 +65,7 @@ class ImageReader:
     option: str = ""
     rate: int | None = None
     signed: bool = False
+    gapped: bool = False
 
     def read(self, value: Any) -> list[tuple[Tensor, str]]:
         """Read one or several images.
@@ -230,7 +233,7 @@ class ImageReader:
         if self.kind.sides and tuple(sides) != self.kind.sides:
             size, right = ("x".join(map(str, shape)) for shape in (sides, self.kind.sides))
             raise InputError(f"{origin} is {size}, and the model takes {right}: bring it to this size")
-        if not bool(image.isfinite().all()):
+        if not bool((image.isfinite() | (image.isnan() & self.gapped)).all()):
             raise InputError(f"{origin} holds NaN or infinity: give finite values, or leave it out")
         return image
 
@@ -288,11 +291,23 @@ def sampling_rate(kind: Image, spec: DataSpec) -> int | None:
 def condition_reader(kind: Image, name: str, spec: DataSpec) -> ImageReader:
     """Return the reader of a condition that is an image, with values in the units of the data."""
     dims = len(spec.shape) - 1
-    return ImageReader(kind, dims, name, f"the condition {name}", "given", sampling_rate(kind, spec))
+    rate = sampling_rate(kind, spec)
+    return ImageReader(kind, dims, name, f"the condition {name}", "given", rate, gapped=bool(kind.earlier))
+
+
+def holds_fields(value: Any) -> bool:
+    """Whether a value is a file or an object of fields."""
+    file = isinstance(value, str | os.PathLike) and suffix_of(str(value)) in (*FIELD_FILES, ".zarr")
+    return file or hasattr(value, "to_netcdf")
 
 
 def read_images(
-    spec: DataSpec, value: Any, name: str, keep_size: bool = False, shape: Sequence[int] | None = None
+    spec: DataSpec,
+    value: Any,
+    name: str,
+    keep_size: bool = False,
+    shape: Sequence[int] | None = None,
+    gapped: bool = False,
 ) -> Tensor:
     """Read images, signals or volumes that a model edits.
 
@@ -304,6 +319,7 @@ def read_images(
         name: How messages call it.
         keep_size: Whether images with two axes of space may have any size, which they keep.
         shape: The shape of a measurement, whose values may lie far beyond the limits; None is that of the items.
+        gapped: Whether values may be missing, NaN.
 
     Returns:
         (m, C, *sides) in the units of the data; integers where integers or pictures were given.
@@ -314,6 +330,8 @@ def read_images(
     dims = len(spec.shape) - 1
     if dims < 1:
         raise InputError("this is a model of points; images, signals and volumes can be edited")
+    if spec.grid is not None and holds_fields(value):
+        value = read_fields(value, spec.grid)
     channels, *sides = spec.shape if shape is None else shape
     kind = Image(
         channels,
@@ -323,7 +341,7 @@ def read_images(
         ranges=spec.codec.ranges if channels == spec.shape[0] else (),
     )
     rate = spec.rate if tuple(sides) == spec.shape[1:] else None
-    images = [image for image, _ in ImageReader(kind, dims, name, f"the {name}", rate=rate, signed=True).read(value)]
+    images = [image for image, _ in ImageReader(kind, dims, name, f"the {name}", "", rate, True, gapped).read(value)]
     sizes = dict.fromkeys("x".join(map(str, image.shape[1:])) for image in images)
     if len(sizes) > 1:
         raise InputError(f"the images of {name} have several sizes: {', '.join(sizes)}; give one size in a call")

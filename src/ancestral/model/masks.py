@@ -86,7 +86,8 @@ class MaskReading(NamedTuple):
 def read_change(
     spec: DataSpec, image: Any, values: Tensor, mask: Any = None, changes: MaskPart | None = None
 ) -> MaskReading:
-    """Read which part of an image changes from its mask, or without one from the image itself: what is transparent.
+    """Read which part of an image changes from its mask, or without one from the image itself: what is transparent, or
+    missing (NaN).
 
     Args:
         spec: The description of the data of the model.
@@ -98,9 +99,18 @@ def read_change(
     Raises:
         InputError: If there is no mask, or as of `read_mask` and `hole_mask`.
     """
+    present = spec.codec.present(values.shape)
+    missing = (values.isnan() & (True if present is None else present)).any(0)
     if mask is not None:
         pixels = to_uint8(values[None], spec.codec.channel_limits)[0] if values.ndim == 3 else None
-        return read_mask(mask, values.shape[1:], changes, pixels)
+        reading = read_mask(mask, values.shape[1:], changes, pixels)
+        if bool((missing & ~reading.mask).any()):
+            raise InputError(f"the image lacks values that {option('mask')} leaves: fill them, or leave the mask out")
+        return reading
+    if bool(missing.any()):
+        return MaskReading(missing, f"what is missing (NaN) is sampled, {missing.float().mean():.1%} of the field")
+    if spec.grid is not None and values.is_floating_point():
+        raise InputError(f"nothing of the field is missing (NaN): give {option('mask', 'mask.npy')}, which changes")
     if has_alpha(spec.shape, spec.codec.dtype):
         raise InputError(
             f"inpaint needs a mask: give {option('mask', 'mask.png')}, since this model makes transparency too"

@@ -9,7 +9,8 @@ import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import gt
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,8 +23,10 @@ from ancestral.conditions import MOST_VALUES, Condition, check
 from ancestral.config import Config, ProcessConfig
 from ancestral.config.run_files import MODEL
 from ancestral.curves import Interpolation
-from ancestral.data.spec import Codec, DataSpec
+from ancestral.data.grid import Grid
+from ancestral.data.spec import Codec, DataSpec, Gaps
 from ancestral.diffusion import Diffusion
+from ancestral.scaling import Scale
 from ancestral.schedules import CLOSE, Schedule, largest_difference
 from ancestral.targets import Denoiser, Target
 
@@ -42,6 +45,11 @@ METADATA_TYPES: dict[str, Any] = {
     "factors": tuple[float, float],
     "limits": tuple[float, float],
     "ranges": tuple[tuple[float, float], ...],
+    "scaling": tuple[Any, ...],
+    "grid": dict,
+    "gaps": tuple[str, str],
+    "periodic": tuple[int, ...],
+    "whole": tuple[int, ...],
     "rate": int,
     "average": float,
     "conditions": dict,
@@ -80,12 +88,17 @@ def metadata_of(
         "codec": spec.codec.kind,
         "limits": json.dumps(spec.codec.limits),
         **({"ranges": json.dumps(spec.codec.ranges)} if spec.codec.ranges else {}),
+        **({"scaling": json.dumps([*map(dataclasses.asdict, spec.codec.scaling)])} if spec.codec.scaling else {}),
+        **({"gaps": json.dumps([spec.codec.gaps, spec.codec.mask])} if spec.codec.gaps else {}),
+        **({"grid": json.dumps(dataclasses.asdict(spec.grid))} if spec.grid is not None else {}),
+        **({"periodic": json.dumps(spec.periodic)} if spec.periodic else {}),
+        **({"whole": json.dumps(spec.whole)} if spec.whole else {}),
         "shape": json.dumps(spec.shape),
         "classes": json.dumps(spec.classes),
         "mean": json.dumps(spec.mean),
         "rate": json.dumps(spec.rate),
         "conditions": json.dumps(
-            {name: {"kind": type(kind).__name__, **dataclasses.asdict(kind)} for name, kind in spec.further.items()}
+            {name: {"kind": type(kind).__name__, **kind.facts} for name, kind in spec.further.items()}
         ),
     }
     try:
@@ -177,18 +190,54 @@ def describe(path: Path, metadata: Mapping[str, str]) -> tuple[Config, DataSpec]
         config.check_model()
     except InputError as error:
         raise InputError(f"the config in {path}: {error.text}") from None
-    shape, classes, mean, limits, rate = (
-        read(path, metadata, key) for key in ("shape", "classes", "mean", "limits", "rate")
-    )
+    shape, classes, mean, rate = (read(path, metadata, key) for key in ("shape", "classes", "mean", "rate"))
     if len(shape) not in (1, 2, 3, 4) or min(shape) < 1 or math.prod(shape) > MOST_VALUES:
         raise damaged(path, "shape")
     if rate is not None and rate < 1:
         raise damaged(path, "rate")
-    ranges = read(path, metadata, "ranges") or ()
+    whole = read(path, metadata, "whole") or ()
+    if whole and (len(whole) != len(shape) - 1 or any(map(gt, shape[1:], whole))):
+        raise damaged(path, "whole")
+    codec, grid = _codec(path, metadata, (shape[0], *(whole or shape[1:]))), _grid(path, metadata, shape)
+    conditions = _conditions(path, metadata, len(shape) - 1)
+    periodic = read(path, metadata, "periodic") or ()
+    if [*periodic] != sorted({*periodic} & {*range(len(shape) - 1)}):
+        raise damaged(path, "periodic")
+    return config, DataSpec(shape, codec, classes, mean, rate, conditions, grid, periodic, whole)
+
+
+def _codec(path: Path, metadata: Mapping[str, str], shape: Sequence[int]) -> Codec:
+    """How items of a shape are coded: their range, scales and gaps."""
+    limits, ranges = read(path, metadata, "limits"), read(path, metadata, "ranges") or ()
     if len(ranges) not in (0, shape[0]):
         raise damaged(path, "ranges")
-    codec, conditions = Codec(metadata["codec"], limits, ranges), _conditions(path, metadata, len(shape) - 1)
-    return config, DataSpec(shape, codec, classes, mean, rate, conditions)
+    try:
+        scaling = tuple(from_json(Scale, one, "scaling", closed=True) for one in read(path, metadata, "scaling") or ())
+    except (InputError, TypeError):
+        raise damaged(path, "scaling") from None
+    codec = Codec(metadata["codec"], limits, ranges, scaling)
+    known: Any = read(path, metadata, "gaps") or ("", "")
+    try:
+        codec = dataclasses.replace(codec, gaps=known[0], mask=known[1])
+        whole = not codec.mask or codec.present(shape) is not None
+    except ValueError:
+        raise damaged(path, "gaps") from None
+    if codec.gaps not in get_args(Gaps) or bool(codec.mask) != (codec.gaps == "shared") or not whole:
+        raise damaged(path, "gaps")
+    return codec
+
+
+def _grid(path: Path, metadata: Mapping[str, str], shape: tuple[int, ...]) -> Grid | None:
+    """The names, units and coordinates of fields."""
+    try:
+        tree = read(path, metadata, "grid")
+        grid: Grid | None = None if tree is None else from_json(Grid, tree, "grid", closed=True)
+        fits = grid is None or grid.fits(shape)
+    except (InputError, TypeError, ValueError):
+        raise damaged(path, "grid") from None
+    if not fits:
+        raise damaged(path, "grid")
+    return grid
 
 
 def _conditions(path: Path, metadata: Mapping[str, str], dims: int) -> dict[str, Condition]:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from ancestral.base.arguments import shown
 from ancestral.base.device import check_memory, items_at_once, on_device
 from ancestral.base.errors import InputError, whole
 from ancestral.base.events import finish, warn
-from ancestral.base.registries import MaskPart
+from ancestral.base.registries import SAMPLERS, MaskPart
 from ancestral.base.result import Table
 from ancestral.config import FROM_PYTHON, PLAIN_LOOP, Config, CustomNetConfig, DataConfig
 from ancestral.config.request import EditRequest, Label, Request
@@ -24,6 +24,7 @@ from ancestral.config.sweep_values import SweptAxes
 from ancestral.covariance import Covariance
 from ancestral.data.convert import is_picture, to_uint8
 from ancestral.data.decoding import from_pixels
+from ancestral.data.field_files import to_xarray
 from ancestral.data.spec import DataSpec
 from ancestral.diffusion import Diffusion
 from ancestral.model import editing
@@ -31,6 +32,7 @@ from ancestral.model.autoencoders import autoencoder_tensors
 from ancestral.model.building import chosen_sampler
 from ancestral.model.condition_values import captions
 from ancestral.model.data_covariance import analytic_variance_of, covariance_of_data, examples_of_data
+from ancestral.model.enlarged import of_sides
 from ancestral.model.guided_model import Guidance, check_guidance
 from ancestral.model.image_grid import ImageGrid
 from ancestral.model.metadata import metadata_of, process_config
@@ -189,13 +191,18 @@ class Model:
     def sampler(self, sampler: str | Sampler | None = None, **options: object) -> Sampler:
         """Choose a sampler: by name, with these options; None is the config's; an object is returned as it is.
 
-        By their names all samplers clip x̂_0, as their default; objects have the `clip` that they were made with.
+        By their names all samplers clip x̂_0 of data that have bounds, as their default; objects have the `clip` that
+        they were made with.
 
         Raises:
             InputError: If the model cannot be sampled with it, or options are given for an object.
         """
         default = self.config.sample.sampler
-        return chosen_sampler(self.denoiser, default if sampler is None else sampler, **options)
+        chosen = default if sampler is None else sampler
+        made = chosen_sampler(self.denoiser, chosen, **options)
+        if self.spec.codec.bounded or not isinstance(chosen, str) or "clip" in SAMPLERS.read(chosen)[1]:
+            return made
+        return dataclasses.replace(made, clip=None)  # type: ignore[type-var]  # all samplers are dataclasses
 
     def trajectory(
         self,
@@ -294,7 +301,7 @@ class Model:
         models = [self, *request.objects.then]
         sweep = sweep_of(request, models)
         processes = [process_of(self, cell, condition) for row in sweep.cells for cell in row]
-        limits = models[-1].spec.codec.channel_limits if decode else None
+        limits = models[-1].spec.limits if decode else None
         return Swept.of(sweep, [self._made(process, batch_size, decode) for process in processes], limits)
 
     def _made(self, process: Process, batch_size: int | None, decode: bool) -> Tensor:
@@ -317,8 +324,9 @@ class Model:
         batch_size: int | None = None,
         condition: Mapping[str, Tensor] | None = None,
         decode: bool = True,
+        as_: Literal["tensor", "xarray"] = "tensor",
         **options: Any,
-    ) -> Tensor:
+    ) -> Any:
         """Sample items of a seed: `make` of `Request.of` these settings.
 
         Args:
@@ -329,6 +337,7 @@ class Model:
             batch_size: The number of items in a batch, as of `make`.
             condition: Further arguments of a custom network, as of `make`.
             decode: Whether to convert the items to the units of the data.
+            as_: "tensor"; or "xarray", an xarray.Dataset with the names, units and coordinates of the data.
             options: The further settings of `Request.of`.
 
         Returns:
@@ -338,7 +347,14 @@ class Model:
             InputError: If the model cannot do this.
         """
         request = Request.of(n, sampler, steps, seed, **options)
-        return self.make(request, batch_size, condition, decode)
+        if as_ == "tensor":
+            return self.make(request, batch_size, condition, decode)
+        if as_ != "xarray" or not decode:
+            raise InputError(f"samples cannot be {shown(as_)} as the network knows them: as_ is tensor or xarray")
+        process = self.process(request, condition)
+        given = {name: value.array(process.items) for name, value in process.values.items()}
+        made, recipe = self._made(process, batch_size, True), process.recipe.to_json()
+        return to_xarray(made, self.spec, recipe, given, process.start)
 
     def sweep(
         self,
@@ -399,7 +415,7 @@ class Model:
         if not is_picture(spec.shape, spec.codec.dtype):
             raise InputError(f"items of shape {spec.shape} are no grey, RGB or RGBA images; use sample()")
         samples = self.sample(n, **options)
-        given = read_conditioning(spec, options.get("label"), options.get("given"))
+        given = read_conditioning(of_sides(spec, samples.shape[2:]), options.get("label"), options.get("given"))
         indices = options.get("indices") or range(len(samples))
         texts = captions(given.values, indices, self.class_names(indices, given.label) if spec.further else None)
         shown = [value.pictures() for value in given.values.values()]

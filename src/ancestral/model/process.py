@@ -1,9 +1,10 @@
 """The reverse process of a request, ready to run, and the one place that runs it."""
 
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from ancestral.base.events import Event, State, track
@@ -39,6 +40,8 @@ class Process:
         labelled: The model whose classes the labels are: of a cascade the first that has some.
         before: The process whose samples it goes on from, of a cascade.
         following: Given the process and a recording of `before`, returns the process that goes on from its samples.
+        rollout: The number of states in time that are made one after another; 0 of other samples. `following` then goes
+            on from the state before.
         method: How an edit is made; "" of samples.
         reason: Why the method was taken.
         inputs: The number of images of an edit, of which sample i has number i modulo it.
@@ -64,6 +67,7 @@ class Process:
     labelled: TrainedModel | None = None
     before: "Process | None" = None
     following: Callable[["Process", Recording], "Process"] | None = None
+    rollout: int = 0
     method: str = ""
     reason: str = ""
     inputs: int = 1
@@ -77,9 +81,14 @@ class Process:
         return len(self.items)
 
     @property
+    def start(self) -> tuple[float, dict[str, str]] | None:
+        """The time of the states from which states in time go on, where it is known."""
+        return next((value.time for value in self.values.values() if value.time is not None), None)
+
+    @property
     def limits(self) -> Limits:
         """The values that are black and white, of each channel."""
-        return self.model.spec.codec.channel_limits
+        return self.model.spec.limits
 
     @property
     def chain(self) -> "tuple[Process, ...]":
@@ -88,7 +97,8 @@ class Process:
 
     def work(self, batch_size: int | None) -> int:
         """Return the number of states of all batches."""
-        return sum(-(-one.count // one.model.batch(batch_size)) * len(one.times) for one in self.chain)
+        batches = [-(-one.count // one.model.batch(batch_size)) * len(one.times) for one in self.chain]
+        return sum(batches) * max(1, self.rollout)
 
     def given(self, recording: Recording) -> "Process":
         """Return the process with the samples that a recording of it goes on from."""
@@ -129,6 +139,8 @@ def made(
     Returns:
         The samples on the CPU, the states that are kept, and the samples of the model before in a cascade.
     """
+    if process.rollout:
+        return (yield from _rolled_out(process, batch_size, decoded))
     before = None
     if process.before is not None and process.following is not None:
         before = yield from made(process.before, batch_size)
@@ -143,6 +155,20 @@ def made(
         samples = at_once(samples)
         states = [Step(one.index, one.t, process.decode(one.x), process.decode(one.x0)) for one in states]
     return Recording(samples, states, before)
+
+
+def _rolled_out(process: Process, batch_size: int | None, decoded: bool) -> Generator[Event, None, Recording]:
+    """Make the states of samples in time: (n, states, C, *space)."""
+    assert process.following is not None
+    states = list[Tensor]()
+    while process.rollout > len(states):
+        recording = yield from made(replace(process, rollout=0), batch_size)
+        states.append(recording.samples)
+        process = process.following(process, recording)
+    samples = torch.stack(states, 1)
+    if not decoded:
+        samples = process.model.spec.codec.encode(samples.flatten(0, 1)).view(samples.shape)
+    return Recording(samples, [], None)
 
 
 def _on_cpu(convert: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

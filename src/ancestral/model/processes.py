@@ -1,23 +1,28 @@
 """A request becomes a process: of samples, of a branch of them, of a cascade, or of an edit."""
 
-import dataclasses
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor
 
 from ancestral import __version__
 from ancestral.base.arguments import shown
-from ancestral.base.errors import InputError
+from ancestral.base.errors import InputError, whole
+from ancestral.base.options import option
+from ancestral.conditions import rolling
 from ancestral.config.request import Request
 from ancestral.data.spec import DataSpec
-from ancestral.model.advice import coupling_notes, differences, guidance_notes, sampler_notes
+from ancestral.model.advice import answer_notes, coupling_notes, differences, guidance_notes, sampler_notes
 from ancestral.model.building import sampler_name
 from ancestral.model.editing.edited_samples import settings_of
 from ancestral.model.editing.measurements import inpainting, restoration
 from ancestral.model.editing.walks import interpolation, variations
+from ancestral.model.enlarged import tile_note
 from ancestral.model.image_values import beyond_limits, read_images
 from ancestral.model.process import Process
 from ancestral.model.requested import (
@@ -29,6 +34,7 @@ from ancestral.model.requested import (
 )
 from ancestral.model.stages import Stage
 from ancestral.model.trained_model import TrainedModel
+from ancestral.randomness import further_seed
 from ancestral.samplers import Recording, Step
 
 Rows: TypeAlias = Callable[[Sequence[int]], Mapping[str, Tensor]]
@@ -67,7 +73,7 @@ def process_of(model: TrainedModel, request: Request, condition: Mapping[str, Te
     notes = process.notes
     if request.version != __version__ or request.run is not None or request.step is not None:
         notes += tuple(differences(request, model))
-    return dataclasses.replace(process, notes=tuple(dict.fromkeys(notes)))
+    return replace(process, notes=tuple(dict.fromkeys(notes)))
 
 
 def _sampling(model: TrainedModel, request: Request, condition: Mapping[str, Tensor] | Rows) -> Process:
@@ -80,10 +86,13 @@ def _sampling(model: TrainedModel, request: Request, condition: Mapping[str, Ten
     sampler = sampler_name(stages[0].sampler)
     recipe = recipe_of(request, stages, n=len(items), sampler=sampler, steps=None)
     process = _of_stages(stages, items, recipe, rows)
-    return dataclasses.replace(
+    if request.rollout is not None:
+        process = _rolling(stages, process, request.rollout)
+    tiles = [] if request.size is None else tile_note(model, stages[0].model)
+    return replace(
         process,
-        notes=tuple(note for stage in stages for note in _notes_of(stage)),
-        warnings=tuple(note for stage in stages for note in stage.conditioning.notes()),
+        notes=(*tiles, *(note for stage in stages for note in _notes_of(stage))),
+        warnings=tuple(note for stage in stages for note in (*answer_notes(stage), *stage.conditioning.notes())),
         labelled=labelled_stage(stages).model,
     )
 
@@ -115,7 +124,39 @@ def _followed(stage: Stage, process: Process, recording: Recording) -> Process:
     stage = stage.given_samples(recording.samples, process.items)
     values = {**stage.conditioning.values, **process.before.given(recording).values}
     steps = partial(_steps, stage, process.items, process.recipe.seed, _nothing)
-    return dataclasses.replace(process, steps=steps, values=values)
+    return replace(process, steps=steps, values=values)
+
+
+def _rolling(stages: Sequence[Stage], process: Process, count: int) -> Process:
+    """The process of several states in time, each given those before it.
+
+    Raises:
+        InputError: If the model has no states before as a condition, or the first ones are not given.
+    """
+    stage = stages[-1]
+    whole(count, 1, math.inf, f"the number of states of {option('rollout', count)} must be at least 1")
+    name, _ = rolling({} if len(stages) > 1 else stage.model.spec.further, count)
+    if name not in stage.conditioning.values:
+        raise InputError(
+            f"{option('rollout', count)} begins with states: give them, {option('given', f'{name}=FILE.nc')}"
+        )
+    stage.model.items(count * process.count, None)
+    following = partial(_advanced, replace(stage, condition=name), 1)
+    return replace(process, rollout=count, following=following)
+
+
+def _advanced(stage: Stage, number: int, process: Process, recording: Recording) -> Process:
+    """The process of a further state of samples in time, by its number from 0."""
+    before = process.values[stage.condition].of(process.items)
+    states = torch.cat([recording.samples, before[:, : before.shape[1] - recording.samples.shape[1]]], 1)
+    given = stage.given_samples(states, process.items)
+    seed = further_seed(process.recipe.seed, number)
+    return replace(
+        process,
+        steps=partial(_steps, given, process.items, seed, _nothing),
+        values={**process.values, stage.condition: given.conditioning.values[stage.condition]},
+        following=partial(_advanced, stage, number + 1),
+    )
 
 
 def _steps(stage: Stage, items: Sequence[int], seed: int, rows: Rows, positions: Sequence[int]) -> Iterator[Step]:
@@ -154,6 +195,9 @@ def _notes_of(stage: Stage) -> tuple[str, ...]:
 
 def _editing(model: TrainedModel, request: Request) -> Process:
     """The process of an edit: what is edited are the arguments of the objects of the request."""
+    for name in ("rollout", "size", "seamless"):
+        if (value := getattr(request, name)) is not None:
+            raise InputError(f"{option(name, value)} is for samples: leave it out of an edit")
     settings, arguments, own = settings_of(request), request.objects.arguments, request.objects.sampler
     (stage,) = stages_of([model], request)
     process = _edit(model, request)
@@ -163,12 +207,12 @@ def _editing(model: TrainedModel, request: Request) -> Process:
         [stage],
         n=process.count,
         sampler=request.sampler if own is None else sampler_name(own),
-        edit=dataclasses.replace(settings, method=method),
+        edit=replace(settings, method=method),
     )
     images = [] if settings.task == "restore" else [arguments.get(name) for name in ("image", "other")]
     beyond = [note for image in images if image is not None for note in beyond_data(model.spec, image)]
     advice = [*coupling_notes(model), *guidance_notes(stage), *stage.conditioning.notes()]
-    return dataclasses.replace(
+    return replace(
         process,
         recipe=recipe,
         task=f"{process.count} sample{'s' * (process.count > 1)}",
@@ -208,4 +252,7 @@ def beyond_data(spec: DataSpec, image: Any) -> list[str]:
     """Say if images of floats lie beyond the data of the model; of integers they cannot."""
     if spec.codec.level is not None:
         return []
-    return beyond_limits(read_images(spec, image, "image", keep_size=True), spec.codec.channel_limits, "The image")
+    items = read_images(spec, image, "image", keep_size=True, gapped=spec.grid is not None)
+    means = items.float().nanmean((0, *range(2, items.ndim)), keepdim=True)
+    known = items.where(~items.isnan(), means.to(items.dtype))
+    return beyond_limits(known, spec.codec.channel_limits, "The image")

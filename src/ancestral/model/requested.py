@@ -18,6 +18,7 @@ from ancestral.data.spec import DataSpec
 from ancestral.guidance import NO_CLASS
 from ancestral.model.building import sampler_name
 from ancestral.model.condition_values import NONE, ConditionValues, read_values, separate
+from ancestral.model.enlarged import enlarged
 from ancestral.model.guided_model import Guidance, check_guidance
 from ancestral.model.sample_conditioning import Conditioning, label_tensor
 from ancestral.model.stages import Branch, Stage, condition_for, with_values
@@ -50,7 +51,9 @@ def stages_of(
     Raises:
         InputError: If the models cannot do this, or an image or a model is not that of the request.
     """
-    first, *followers = models
+    own, *followers = models
+    plain = request.size is None and request.seamless is None
+    first, tiled = (own, None) if plain else enlarged(own, request)
     weak = request.objects.weak
     check_are_models([*followers, *([] if weak is None else [weak])])
     check_followers(request, [one.name for one in followers], [one.digest for one in followers])
@@ -72,8 +75,10 @@ def stages_of(
             "one"
         )
     stages = [_guided(stage, stages, rows or {}) for stage in stages]
+    if tiled is not None:
+        stages[0] = dataclasses.replace(stages[0], conditioning=stages[0].conditioning.wrapped(tiled))
     if request.parent is not None and request.at is not None:
-        stages[0] = _branched(stages[0], request.parent, request)
+        stages[0] = _branched(stages[0], own, request.parent, request)
     return stages
 
 
@@ -272,8 +277,10 @@ def _guided(stage: Stage, stages: Sequence[Stage], rows: Mapping[str, Tensor]) -
     return dataclasses.replace(stage, conditioning=conditioning)
 
 
-def _branched(stage: Stage, parent: Request, request: Request) -> Stage:
+def _branched(stage: Stage, model: TrainedModel, parent: Request, request: Request) -> Stage:
     """The stage that goes on from the state `at` of the trajectory of a request, whose images are given again.
+
+    `model` is that of the stage, in its own sides.
 
     Raises:
         InputError: If there is no such state, or an image or the weaker model is not that of the parent.
@@ -281,7 +288,7 @@ def _branched(stage: Stage, parent: Request, request: Request) -> Stage:
     images = {name for name, refs in parent.given.items() if isinstance(refs[0], ImageRef)}
     given = {name: value for name, value in request.objects.given.items() if name in images}
     objects = Objects(given=given, weak=request.objects.weak if parent.weak else None)
-    (before,) = stages_of([stage.model], dataclasses.replace(parent, source=request.source, objects=objects))
+    (before,) = stages_of([model], dataclasses.replace(parent, source=request.source, objects=objects))
     last, at = len(before.times) - 2, request.at
     if at is None or not 0 <= at <= last:
         raise InputError(

@@ -12,7 +12,7 @@ from ancestral import randomness
 from ancestral.base.device import on_device
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
-from ancestral.conditions import LABEL, argument_name
+from ancestral.conditions import LABEL, Image, argument_name
 from ancestral.config import CustomNetConfig
 from ancestral.config.request import Label
 from ancestral.data.spec import DataSpec, encoded
@@ -131,11 +131,10 @@ def states(
     if isinstance(sampler, DDPM) and sampler.variance == "analytic":
         sampler = dataclasses.replace(sampler, variance=model.analytic_variance)
     first = continuation(model, indices, seed, conditioning)
-    denoiser = first.denoiser if conditioning.wrap is None else conditioning.wrap(first.denoiser)
     start = noise(model, indices, seed, conditioning, model.device) if route.start is None else route.start
     x_T = on_device(start.to(torch.promote_types(model.dtype, torch.float32)), model.device)
     options: dict[str, Any] = {"seed": seed, "indices": indices, "continuations": route.continuations}
-    for step in sampler.trajectory(denoiser, x_T, route.times, **options, **first.condition):
+    for step in sampler.trajectory(first.denoiser, x_T, route.times, **options, **first.condition):
         if step.t == 0 and not bool(step.x.isfinite().all()):
             raise InputError(f"the samples are no finite numbers: the network diverged, or {sampler} cannot do it")
         yield step
@@ -160,7 +159,7 @@ def continuation(model: TrainedModel, indices: Sequence[int], seed: int, conditi
     denoiser = model.denoiser
     if conditioning.guided:
         denoiser = guided(model, conditioning.guidance, conditioning.names(model.spec), indices)
-    return Continuation(denoiser, inputs, seed)
+    return Continuation(denoiser if conditioning.wrap is None else conditioning.wrap(denoiser), inputs, seed)
 
 
 def _draws_noise(model: TrainedModel) -> bool:
@@ -206,5 +205,12 @@ def read_conditioning(spec: DataSpec, label: Label, given: Mapping[str, Any] | N
     """
     others = with_label(label, given)
     in_turn = not others
+    if spec.whole == spec.shape[1:]:  # there is one position
+        others = dict.fromkeys(positions_of(spec), ",".join("0" * len(spec.whole))) | others
     labels, values = others.pop(LABEL, None), read_values(spec, others)
     return Conditioning(NONE if labels is None and not in_turn and spec.classes else labels, values)
+
+
+def positions_of(spec: DataSpec) -> list[str]:
+    """Return the names of the conditions that are positions of windows."""
+    return [name for name, kind in spec.further.items() if isinstance(kind, Image) and kind.window == "position"]

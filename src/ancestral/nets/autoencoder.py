@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ancestral.base.arguments import checked_class
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
+from ancestral.nets.kernels.convolution import go_around
 from ancestral.nets.space import crop, fold, pad, unfold
 from ancestral.nets.unet import ZERO, conv
 
@@ -67,16 +68,26 @@ class Autoencoder(nn.Module):
         latent_channels: The number of channels of the latents.
         width: The number of channels at the resolution of the latents; at each finer one half as many.
         dims: The number of axes of space.
+        periodic: Axes of space that go around, by number.
 
     Raises:
         InputError: If there is no such autoencoder.
     """
 
-    def __init__(self, channels: int, factor: int, latent_channels: int, width: int, dims: int = 2) -> None:
+    def __init__(
+        self,
+        channels: int,
+        factor: int,
+        latent_channels: int,
+        width: int,
+        dims: int = 2,
+        periodic: Sequence[int] = (),
+    ) -> None:
         super().__init__()
         if dims not in (1, 2, 3):
             raise InputError(f"points have no grid that could be coarser: leave {option('latent')} out")
         self.channels, self.factor, self.latent_channels, self.dims = channels, factor, latent_channels, dims
+        self.periodic = tuple(periodic)
         levels, blocks = factor.bit_length() - 1, 2**dims
         widths = [max(8, width >> (levels - 1 - level)) for level in range(levels)]  # the finest first
         encoder: list[nn.Module] = []
@@ -95,6 +106,7 @@ class Autoencoder(nn.Module):
                 Unfold(),
             ]
         self.decoder = nn.Sequential(*decoder)
+        go_around(self, self.periodic)
 
     def latent_shape(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the shape of the latents of items of a shape (C, *sides)."""
@@ -128,7 +140,7 @@ class Autoencoder(nn.Module):
         return _items(self.decoder, z + NOISE * noise, x.shape[2:]), self.decoder(coarser(z)) if even else None
 
     def _encode(self, x: Tensor) -> Tensor:
-        return _latents(self.encoder, x, self.factor)
+        return _latents(self.encoder, x, self.factor, self.periodic)
 
     @staticmethod
     def _parts(x: Tensor, values: int) -> Sequence[Tensor]:
@@ -145,11 +157,11 @@ class Encoder(nn.Module):
 
     def __init__(self, autoencoder: Autoencoder) -> None:
         super().__init__()
-        self.layers, self.factor = autoencoder.encoder, autoencoder.factor
+        self.layers, self.factor, self.periodic = autoencoder.encoder, autoencoder.factor, autoencoder.periodic
 
     def forward(self, x: Tensor) -> Tensor:
         """Map items in [−1, 1] (B, C, *sides) to latents in [−1, 1] (B, latent channels, *sides / factor)."""
-        return _latents(self.layers, x, self.factor)
+        return _latents(self.layers, x, self.factor, self.periodic)
 
 
 class Decoder(nn.Module):
@@ -169,8 +181,8 @@ class Decoder(nn.Module):
         return _items(self.layers, z, self.sides)
 
 
-def _latents(encoder: nn.Module, x: Tensor, factor: int) -> Tensor:
-    latents = encoder(pad(x, factor))
+def _latents(encoder: nn.Module, x: Tensor, factor: int, periodic: Sequence[int]) -> Tensor:
+    latents = encoder(pad(x, factor, periodic))
     return torch.tanh(latents.to(torch.promote_types(latents.dtype, torch.float32)))
 
 

@@ -10,10 +10,21 @@ from torch import Tensor
 from ancestral.base.errors import whole
 
 
-def pad(x: Tensor, multiple: int) -> Tensor:
-    """Pad x with zeros on all sides, so that every side is a multiple of `multiple`."""
-    padding = [-side % multiple for side in reversed(x.shape[2:])]  # F.pad begins with the last axis
-    return F.pad(x, [end for more in padding for end in (more // 2, more - more // 2)]) if any(padding) else x
+def pad(x: Tensor, multiple: int, periodic: Sequence[int] = ()) -> Tensor:
+    """Extend x on all sides, so that every side is a multiple of `multiple`."""
+    padding = [-side % multiple for side in x.shape[2:]]
+    return extend(x, [(more // 2, more - more // 2) for more in padding], periodic)
+
+
+def extend(x: Tensor, ends: Sequence[tuple[int, int]], periodic: Sequence[int] = ()) -> Tensor:
+    """Pad each axis of space before and after by some positions: with zeros, a periodic one with its other end."""
+    zeros = [(0, 0) if axis in periodic else more for axis, more in enumerate(ends)]
+    x = F.pad(x, [end for more in reversed(zeros) for end in more]) if any(map(any, zeros)) else x
+    for axis in periodic:
+        (before, after), side = ends[axis], x.shape[axis + 2]
+        if before or after:
+            x = torch.cat([x.narrow(axis + 2, side - before, before), x, x.narrow(axis + 2, 0, after)], axis + 2)
+    return x
 
 
 def crop(x: Tensor, sides: Sequence[int]) -> Tensor:

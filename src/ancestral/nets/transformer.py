@@ -6,6 +6,7 @@ predict x_0: clean images lie near a manifold of few dimensions, and noise fills
 narrow layer can pass on.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
@@ -133,6 +134,8 @@ class Transformer(nn.Module):
         conditions: What it is conditioned on besides class labels, by name.
         image_size: The side (the longest one) of the images that the patch has to fit, as of `UNet`. Other sizes work
             too; None checks nothing.
+        periodic: Axes of space that go around, by number: along them positions have no origin, and waves are those
+            that close.
 
     Raises:
         InputError: If the numbers do not fit together.
@@ -155,6 +158,7 @@ class Transformer(nn.Module):
         dims: int = 2,
         conditions: Mapping[str, Condition] | None = None,
         image_size: int | None = None,
+        periodic: Sequence[int] = (),
     ) -> None:
         super().__init__()
         if dims not in NOUNS:
@@ -172,6 +176,7 @@ class Transformer(nn.Module):
                 f"at least {2 * dims} for {NOUNS[dims]}"
             )
         self.width, self.heads, self.patch, self.classes, self.dims = width, heads, patch, classes, dims
+        self.periodic = tuple(periodic)
         cell = channels * patch**dims
         steps = [cell, width] if bottleneck is None else [cell, bottleneck, width]
         self.time = nn.Sequential(init(nn.Linear(width, width)), nn.SiLU(), init(nn.Linear(width, width)))
@@ -200,7 +205,7 @@ class Transformer(nn.Module):
         self.conditioning.check(conditions)
         x, values = self.conditioning.drawn(x, index, keys, conditions)
         images = self.conditioning.image(x, values)
-        x = fold(pad(x, self.patch), self.patch)
+        x = fold(pad(x, self.patch, self.periodic), self.patch)
         grid = x.shape[2:]
 
         condition = self.time(timestep_embedding(index, self.width, x.dtype))
@@ -212,12 +217,12 @@ class Transformer(nn.Module):
 
         h = self.stem(sequence(x))
         if images is not None and self.conditioning.stem is not None:
-            h = h + self.conditioning.stem(sequence(fold(pad(images, self.patch), self.patch)))
+            h = h + self.conditioning.stem(sequence(fold(pad(images, self.patch, self.periodic), self.patch)))
         noise = self.conditioning.on_lowest_grid(grid, values, h)
         h = h if noise is None else h + sequence(noise)
-        angle = angles(grid, self.width // 2, x.device, h.dtype)
+        angle = angles(grid, self.width // 2, x.device, h.dtype, self.periodic, absolute=True)
         h = h + torch.cat([angle.sin(), angle.cos()], dim=1).to(h.dtype)
-        angle = angles(grid, self.width // self.heads // 2, x.device, h.dtype)
+        angle = angles(grid, self.width // self.heads // 2, x.device, h.dtype, self.periodic)
         rotation = angle.cos().to(h.dtype), angle.sin().to(h.dtype)
         for block in self.blocks:
             h = block(h, condition, rotation, keys, words)
@@ -225,17 +230,29 @@ class Transformer(nn.Module):
         return crop(unfold(h.transpose(1, 2).unflatten(2, grid), self.patch), sides)
 
 
-def angles(grid: Sequence[int], pairs: int, device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
+def angles(
+    grid: Sequence[int],
+    pairs: int,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    periodic: Sequence[int] = (),
+    absolute: bool = False,
+) -> Tensor:
     """Angle of each position of a grid in each of `pairs` planes: (positions, pairs), of a dtype or at least float32.
 
-    The planes are shared out to the axes; along its axis a plane has a frequency from 1 down to nearly 1/BASE. Planes
-    that are left over have the angle 0.
+    The planes are shared out to the axes; along its axis a plane has a frequency from 1 down to nearly 1/BASE. Along a
+    periodic axis it is the nearest one that closes, and where the angles are absolute, not of differences, it is 0: no
+    place is the first. Planes that are left over have the angle 0.
     """
     each = pairs // len(grid)
     work = torch.promote_types(dtype, torch.float32)
     frequency = BASE ** (-torch.arange(each, device=device, dtype=work) / each)
     places = torch.meshgrid(*(torch.arange(side, device=device) for side in grid), indexing="ij")
-    angle = torch.cat([place.reshape(-1, 1) * frequency for place in places], dim=1)
+    frequencies = [frequency] * len(grid)
+    for axis in periodic:
+        waves = (frequency * grid[axis] / math.tau).round().clamp(min=1)
+        frequencies[axis] = waves * (0.0 if absolute else math.tau / grid[axis])
+    angle = torch.cat([place.reshape(-1, 1) * each for place, each in zip(places, frequencies, strict=True)], dim=1)
     return F.pad(angle, (0, pairs - angle.shape[1]))
 
 

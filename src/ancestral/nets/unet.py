@@ -26,10 +26,10 @@ from ancestral.nets.conditioning import (
     timestep_embedding,
 )
 from ancestral.nets.kernels.attention import attend, merged_attention, merges
-from ancestral.nets.kernels.convolution import CONV, TAPS, Conv, upsampled_convolution
+from ancestral.nets.kernels.convolution import CONV, TAPS, Conv, go_around, upsampled_convolution
 from ancestral.nets.kernels.dropout import Dropout, number_dropouts
 from ancestral.nets.kernels.normalisation import GroupNorm
-from ancestral.nets.space import check_counts, crop, fold, pad, sequence, unfold
+from ancestral.nets.space import check_counts, crop, extend, fold, pad, sequence, unfold
 
 ZERO = 1e-10
 """The variance scale that the authors' code gives to layers "initialised to 0"."""
@@ -153,7 +153,7 @@ class DownsampleLayer(nn.Module):
 
     def forward(self, x: Tensor, temb: Tensor, keys: Tensor | None = None, words: Tensor | None = None) -> Tensor:
         """Map (B, in_width, *sides) to (B, out_width, *sides / 2)."""
-        out: Tensor = self.conv(F.pad(x, (0, 1) * (x.ndim - 2)))
+        out: Tensor = self.conv(extend(x, [(0, 1)] * (x.ndim - 2), self.conv.periodic))
         return out
 
 
@@ -170,7 +170,7 @@ class UpsampleLayer(nn.Module):
 
     def forward(self, x: Tensor, temb: Tensor, keys: Tensor | None = None, words: Tensor | None = None) -> Tensor:
         """Map (B, in_width, *sides) to (B, out_width, *2·sides)."""
-        return upsampled_convolution(x, self.conv.weight, self.conv.bias, self.taps)
+        return upsampled_convolution(x, self.conv.weight, self.conv.bias, self.taps, self.conv.periodic)
 
 
 @checked_class
@@ -196,6 +196,8 @@ class UNet(nn.Module):
             the lowest, and as many blocks in the second half, none of them at the lowest level.
         dims: Number of axes of space, 1, 2 or 3.
         conditions: What it is conditioned on besides class labels, by name.
+        periodic: Axes of space that go around, by number: a translation along them by a multiple of `multiple`
+            translates the output, where the side is one too.
 
     Raises:
         InputError: If the numbers do not fit together.
@@ -220,6 +222,7 @@ class UNet(nn.Module):
         dims: int = 2,
         conditions: Mapping[str, Condition] | None = None,
         narrow: bool = False,
+        periodic: Sequence[int] = (),
     ) -> None:
         super().__init__()
         if dims not in NOUNS:
@@ -227,7 +230,7 @@ class UNet(nn.Module):
         counts = {"channels": channels, "width": width, "blocks": blocks, "image_size": image_size, "patch": patch}
         check_counts("a U-Net", **counts, out_channels=out_channels, mults=min(mults, default=0))
         self.channels, self.width, self.classes, self.patch, self.dims = channels, width, classes, patch, dims
-        self.narrow = narrow
+        self.narrow, self.periodic = narrow, tuple(periodic)
         self.multiple = patch * 2 ** (len(mults) - 1)
         """Every side is padded to a multiple of this: the stem times the halvings."""
         self.check_size(*[image_size] * dims)
@@ -260,6 +263,7 @@ class UNet(nn.Module):
         self.conditioning = ConditionLayers(conditions or {}, temb, image_stem, lowest)
         self.conditioning.part(self.out)
         number_dropouts(self)
+        go_around(self, self.periodic)
 
     def _halve(self, levels: Sequence[tuple[int, bool]], blocks: int, settings: BlockSettings) -> list[int]:
         """Make the first half, of levels of some width, with attention or without; return the widths of its skips."""
@@ -330,7 +334,7 @@ class UNet(nn.Module):
         self.conditioning.check(conditions)
         x, values = self.conditioning.drawn(x, index, keys, conditions)
         images = self.conditioning.image(x, values)
-        x = fold(pad(x, self.multiple), self.patch)
+        x = fold(pad(x, self.multiple, self.periodic), self.patch)
 
         temb = self.time(timestep_embedding(index, self.width, x.dtype))
         if self.label is not None and self.classes is not None:
@@ -341,7 +345,7 @@ class UNet(nn.Module):
 
         h = self.stem(x)
         if images is not None and self.conditioning.stem is not None:
-            h = h + self.conditioning.stem(fold(pad(images, self.multiple), self.patch))
+            h = h + self.conditioning.stem(fold(pad(images, self.multiple, self.periodic), self.patch))
         skips = [h] if 0 in self.joined else []
         for number, module in enumerate(self.down, start=1):
             h = module(h, temb, keys, words)

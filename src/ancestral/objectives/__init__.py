@@ -10,6 +10,8 @@ answer of the network, and so in its parameters; what an objective takes for its
 from functools import partial
 from typing import Any
 
+import torch.nn.functional as F
+
 from ancestral.base.arguments import checked
 from ancestral.base.errors import InputError
 from ancestral.base.registries import COUPLINGS, DISTILLATIONS, OBJECTIVES, Entry, TimesName, WeightingName
@@ -17,7 +19,17 @@ from ancestral.objectives.coupling import OptimalTransport
 from ancestral.objectives.distillation import ConsistencyTuning, ProgressiveDistillation, Stages
 from ancestral.objectives.energy_score import EnergyScore
 from ancestral.objectives.objective import ClippedLoss as Clipped
-from ancestral.objectives.objective import Denoising, ForwardPass, Hybrid, Objective, Weighted, positions
+from ancestral.objectives.objective import (
+    Completed,
+    Denoising,
+    ForwardPass,
+    Hybrid,
+    Objective,
+    ObjectiveWrapper,
+    OfCells,
+    Weighted,
+    positions,
+)
 from ancestral.objectives.times import TimeDistribution, time_distribution
 from ancestral.objectives.weightings import loss_weights
 from ancestral.schedules import Schedule
@@ -25,12 +37,14 @@ from ancestral.targets import Target
 
 __all__ = [
     "Clipped",
+    "Completed",
     "ConsistencyTuning",
     "Denoising",
     "EnergyScore",
     "ForwardPass",
     "Hybrid",
     "Objective",
+    "OfCells",
     "OptimalTransport",
     "ProgressiveDistillation",
     "Stages",
@@ -86,12 +100,29 @@ def _coupled(objective: Objective, entry: Entry, options: dict[str, Any]) -> Obj
     return coupled
 
 
-def from_config(config: Any, denoiser: Any) -> Objective:
+def _of_cells(objective: Objective, config: Any, spec: Any) -> Objective:
+    """The objective over the cells that are there: what it measures, within all that wraps it."""
+    if isinstance(objective, ObjectiveWrapper):
+        objective.inner = _of_cells(objective.inner, config, spec)
+        objective.reads_average = objective.reads_average or objective.inner.reads_average
+        return objective
+    weights = None if spec is None else spec.cells(config.data.weights)
+    if spec is None or (weights is None and not spec.codec.gaps):
+        return objective
+    if weights is not None and spec.autoencoder is not None:  # those of what latents cover
+        weights = F.interpolate(weights[None, None], spec.x_shape[1:], mode="area")[0, 0]
+    if spec.codec.gaps == "random":
+        return Completed(objective, weights, config.train.steps // 3)
+    return OfCells(objective, weights)
+
+
+def from_config(config: Any, denoiser: Any, spec: Any = None) -> Objective:
     """Build the objective of a training run.
 
     Args:
         config: The config of the run, an `ancestral.config.Config`.
         denoiser: The denoiser and module in training; of a run that distils a model, with the weights of the model.
+        spec: The description of the data, whose cells may be missing, or of several sizes.
 
     Raises:
         InputError: As `build`; for an option that the coupling does not have; and if continuous times, or the schedule,
@@ -102,6 +133,7 @@ def from_config(config: Any, denoiser: Any) -> Objective:
     entry.check_options("objective", options)
     if entry.name != "denoising":
         objective: Objective = entry.make(**options)
+        objective = _of_cells(objective, config, spec)
         return Clipped(objective) if process.clip else objective
     entry, options = COUPLINGS.read(train.coupling)
     entry.check_options("coupling", options)
@@ -113,7 +145,7 @@ def from_config(config: Any, denoiser: Any) -> Objective:
         process.clip,
         process.learned_variance,
     )
-    denoising = _coupled(denoising, entry, options)
+    denoising = _coupled(_of_cells(denoising, config, spec), entry, options)
     if not config.distil.method:
         return denoising
     method: type[ConsistencyTuning | ProgressiveDistillation] = DISTILLATIONS.find(config.distil.method).load()

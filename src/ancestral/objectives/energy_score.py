@@ -40,7 +40,7 @@ class EnergyScore(Objective):
     and sides. The target of the network has to be x_0.
 
     Args:
-        members: The number of members, at least 2.
+        members: The number of members; 1 is trained by the distance to the item alone, a regression.
         patches: The sides of the patches, also as text, "1+4+0". One that is as long as the item is the whole item.
         almost_fair: The share of the fair estimate of the distance of members; of the biased one what is left. With
             the fair one alone a member may be anywhere while all others are equal.

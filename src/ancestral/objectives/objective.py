@@ -1,5 +1,6 @@
 """The objectives: losses of a batch at a training step, as functions of (seed, step, position)."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,13 +10,24 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ancestral import randomness, reverse
+from ancestral import randomness, reverse, samplers
 from ancestral.base.arguments import checked_class, shown
+from ancestral.base.device_tensors import kept
 from ancestral.base.errors import InputError, whole
 from ancestral.objectives.times import TimeDistribution
 from ancestral.randomness import Stream
 from ancestral.schedules import Time
 from ancestral.targets import Denoiser, Prediction, Target
+
+OBSERVED_NAME = "observed"
+"""The argument of networks with the values of an item that they are given, (B, 2 C + 1, *sides): the values, 0 where
+none is given, then 1 where one is, and 0 in the last channel."""
+EVALUATIONS = 10
+"""The number of evaluations in which `Completed` samples what is missing."""
+LEAST_GIVEN = 0.5
+"""The least share of the observed values that `Completed` gives, where it gives some."""
+DRAWS = range(900, 903)
+"""The numbers of the draws of `ForwardPass.z` that `Completed` takes."""
 
 
 def _seedless(number: int) -> Tensor:
@@ -263,6 +275,11 @@ class ObjectiveWrapper(Objective):
     def __init__(self, inner: Objective) -> None:
         super().__init__(inner.times)
         self.inner = inner
+        self.reads_average = self.reads_average or inner.reads_average
+
+    def prepare(self, denoiser: TrainableDenoiser, step: int, averaged: Denoiser | None) -> None:
+        """See `Objective.prepare`: as the inner objective does."""
+        self.inner.prepare(denoiser, step, averaged)
 
     def pair(self, x0: Tensor, eps: Tensor, **condition: Tensor) -> Tensor:
         """See `Objective.pair`: as the inner objective does."""
@@ -285,6 +302,117 @@ class ObjectiveWrapper(Objective):
     def trainable(self) -> dict[str, nn.Parameter]:
         """See `Objective.trainable`."""
         return self.inner.trainable
+
+
+@checked_class
+class OfCells(ObjectiveWrapper):
+    """Another objective over the values that are there, each weighted by the size of its cell.
+
+    Missing values of x0 are NaN, and 0 to the network. The answer is moved to truth + √w (answer − truth), so that any
+    squared distance of it is weighted by w, which is 0 where a value is missing and 1 on average over an item.
+
+    Args:
+        inner: The other objective.
+        weights: The weights of the cells, (*space); None are equal ones.
+    """
+
+    def __init__(self, inner: Objective, weights: Tensor | None = None) -> None:
+        super().__init__(inner)
+        self.weights = weights
+
+    def evaluate(
+        self,
+        denoiser: TrainableDenoiser,
+        x0: Tensor,
+        t: Tensor,
+        eps: Tensor,
+        z: Callable[[int], Tensor],
+        condition: Mapping[str, Any],
+    ) -> ForwardPass:
+        """See `Objective.evaluate`: missing values are 0."""
+        values = x0.masked_fill(x0.isnan(), 0.0)
+        return replace(self.inner.evaluate(denoiser, values, t, eps, z, condition), x0=x0)
+
+    def errors(self, forward: ForwardPass) -> Tensor:
+        """See `Objective.errors`."""
+        there = ~forward.x0.isnan()
+        x0, weights = forward.x0.where(there, 0.0), there.to(forward.x0.dtype)
+        if self.weights is not None:
+            weights = weights * kept(self.weights, weights)
+        weights = weights / weights.flatten(1).mean(1).clamp(min=1e-12).view(-1, *[1] * (x0.ndim - 1))
+        members = len(forward.answer) // len(x0)
+        repeated = (members, *[1] * (x0.ndim - 1))
+        scales = forward.denoiser.schedule.at(forward.t)
+        truth = forward.denoiser.target.from_x0_eps(x0.repeat(repeated), forward.eps, *scales)
+        answer = truth + weights.sqrt().repeat(repeated) * (forward.answer - truth)
+        return self.inner.errors(replace(forward, x0=x0, answer=answer))
+
+
+@checked_class
+class Completed(OfCells):
+    """Another objective over complete items, of data whose values are missing at random: expectation maximisation.
+
+    The averaged network samples the missing values of each item given its observed ones, and the network in training
+    learns the items that are complete so. To sample them it has to know p(x_t | observed): half of the items give it a
+    share of their observed values, and are judged by observed values alone, so that it learns this from data and never
+    from its own samples. Where one samples the model, nothing is given.
+
+    Before the step `begins` missing values are their expectation at pure noise, and all items are judged by observed
+    values alone, as they are by a denoiser in evaluation.
+
+    Args:
+        inner: The other objective, of a target from which x̂_0 follows at pure noise.
+        weights: The weights of the cells, (*space); None are equal ones.
+        begins: The first step that samples missing values.
+
+    References:
+        Rozet et al., *Learning diffusion priors from observations by expectation maximization* (2024).
+        Daras et al., *Ambient diffusion: learning clean distributions from corrupted data* (2023).
+    """
+
+    def __init__(self, inner: Objective, weights: Tensor | None = None, begins: int = 0) -> None:
+        super().__init__(inner, weights)
+        self.begins, self.reads_average = begins, True
+        self._averaged: Denoiser | None = None
+        self._samples = True
+
+    def prepare(self, denoiser: TrainableDenoiser, step: int, averaged: Denoiser | None) -> None:
+        """See `Objective.prepare`: missing values are sampled by the averaged weights, from the step `begins` on."""
+        super().prepare(denoiser, step, averaged)
+        self._averaged, self._samples = averaged, step >= self.begins
+
+    def evaluate(
+        self,
+        denoiser: TrainableDenoiser,
+        x0: Tensor,
+        t: Tensor,
+        eps: Tensor,
+        z: Callable[[int], Tensor],
+        condition: Mapping[str, Any],
+    ) -> ForwardPass:
+        """See `Objective.evaluate`: of items without missing values."""
+        trains = getattr(denoiser, "training", True)
+        samples, averaged = self._samples and trains, (self._averaged if trains else None) or denoiser
+        observed, values = ~x0.isnan(), x0.masked_fill(x0.isnan(), 0.0)
+        chances, of_items, noise = (z(number) for number in DRAWS)
+        of_items = torch.special.ndtr(of_items).flatten(1)[:, [0, -1]].T.reshape(2, -1, *[1] * (x0.ndim - 1))
+        asked = of_items[0] < 0.5
+        share = LEAST_GIVEN + (1 - LEAST_GIVEN) * of_items[1]
+        given = observed & asked & (torch.special.ndtr(chances) < share)
+        sampler = samplers.UniPC(EVALUATIONS if samples else 1, clip=None, spacing="logsnr")
+        with torch.no_grad():
+            made = sampler.sample(averaged, noise, **{**condition, OBSERVED_NAME: _given(values, observed)})
+        complete = values.where(observed, made.to(values.dtype))
+        condition = {**condition, OBSERVED_NAME: _given(values, given)}
+        judged = observed | ~asked if samples else observed
+        forward = self.inner.evaluate(denoiser, complete, t, eps, z, condition)
+        return replace(forward, x0=complete.masked_fill(~judged, math.nan))
+
+
+def _given(values: Tensor, given: Tensor) -> Tensor:
+    """What a network gets of values (B, C, *sides) that it is given where `given` says so."""
+    known = given.to(values.dtype)
+    return torch.cat([values * known, known, torch.zeros_like(known[:, :1])], 1)
 
 
 class ClippedLoss(ObjectiveWrapper):

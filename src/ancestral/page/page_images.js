@@ -2,7 +2,8 @@
  *
  * An item is an array in PyTorch's order (C, H, W): as the network has it (about in [−1, 1]), or in the units of the
  * data, which a codec describes: {kind: "uint8" | "uint16" | "float", limits: [low, high], ranges}. Floats whose
- * channels have ranges of their own have [low, high] of each channel in `ranges`, which else is empty.
+ * channels have ranges of their own have [low, high] of each channel in `ranges`, which else is empty. A `scaling` has
+ * the scale of all channels, or of each, where it is not the range to [−1, 1]: x = (f(v) − middle)/half.
  */
 import { luma, pictureOf, pixelsOf } from "./shared/pixels.js";
 
@@ -18,9 +19,39 @@ function limitsAt({ limits, ranges }, i, count) {
   return ranges.length ? ranges[Math.floor((i * ranges.length) / count)] : limits;
 }
 
+/** The line through knots, from their numbers at one place to those at another, which goes on beyond the ends. */
+function interpolated(v, knots, from, to) {
+  let k = 0;
+  while (k < knots.length - 2 && v > knots[k + 1][from]) k++;
+  const [one, next] = [knots[k], knots[k + 1]];
+  return one[to] + ((v - one[from]) * (next[to] - one[to])) / (next[from] - one[from]);
+}
+
+/** The curves of scales, f and its inverse, as in the package's scaling.py. */
+const CURVES = {
+  standard: [(v) => v, (f) => f],
+  log1p: [
+    (v, { unit }) => Math.sign(v) * Math.log1p(Math.abs(v) / unit),
+    (f, { unit }) => Math.sign(f) * Math.expm1(Math.abs(f)) * unit,
+  ],
+  asinh: [(v, { unit }) => Math.asinh(v / unit), (f, { unit }) => Math.sinh(f) * unit],
+  quantile: [(v, { knots }) => interpolated(v, knots, 0, 1), (f, { knots }) => interpolated(f, knots, 1, 0)],
+};
+
+/** The scale of number i of an item of some numbers; undefined where it is a range. */
+function scaleAt({ scaling = [] }, i, count) {
+  return scaling[Math.floor((i * scaling.length) / count)];
+}
+
 /** An item in the units of the data. */
 export function decode(x, codec) {
   if (isFloat(codec)) {
+    if (codec.scaling?.length) {
+      return Float32Array.from(x, (value, i) => {
+        const scale = scaleAt(codec, i, x.length);
+        return CURVES[scale.name][1](value * scale.half + scale.middle, scale);
+      });
+    }
     return Float32Array.from(x, (value, i) => {
       const limits = limitsAt(codec, i, x.length);
       return value * halfRange(limits) + middle(limits);
@@ -35,7 +66,8 @@ export function decode(x, codec) {
 export function encode(values, codec) {
   if (!isFloat(codec)) return Float32Array.from(values, (value) => value / halfRange(codec.limits) - 1);
   return Float32Array.from(values, (value, i) => {
-    const limits = limitsAt(codec, i, values.length);
+    const limits = limitsAt(codec, i, values.length), scale = scaleAt(codec, i, values.length);
+    if (scale) return scale.half ? (CURVES[scale.name][0](value, scale) - scale.middle) / scale.half : 0;
     return halfRange(limits) ? (value - middle(limits)) / halfRange(limits) : 0;
   });
 }

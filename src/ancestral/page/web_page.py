@@ -147,7 +147,7 @@ def facts(model: Model) -> dict[str, Any]:
         "shape": spec.shape,
         "x_shape": spec.x_shape,
         "factor": 1 if spec.autoencoder is None else spec.autoencoder.factor,
-        "codec": dataclasses.asdict(spec.codec),
+        "codec": _described(spec.codec),
         "classes": spec.classes,
         "conditions": {name: _condition(kind) for name, kind in spec.further.items()},
         "signal": schedule.signal.tolist(),
@@ -210,11 +210,21 @@ def _kind(name: str) -> tuple[str, bool]:
 
 def _condition(kind: Condition) -> dict[str, Any]:
     """A condition besides the label; of an image also how its values are stored."""
-    described = {"kind": type(kind).__name__, **dataclasses.asdict(kind)}
+    described = {"kind": type(kind).__name__, **kind.facts}
     if limits := described.get("limits"):
         bits = bits_of(limits)
-        described["codec"] = dataclasses.asdict(Codec(f"uint{bits}" if bits else "float", limits, described["ranges"]))
+        named = Codec(f"uint{bits}" if bits else "float", limits, described["ranges"])
+        described["codec"] = _described(dataclasses.replace(named, scaling=kind.scaling) if kind.scaling else named)
     return described
+
+
+def _described(codec: Codec) -> dict[str, Any]:
+    """How values are stored; scales only where there are some."""
+    return {
+        name: fact
+        for name, fact in dataclasses.asdict(codec).items()
+        if name not in ("scaling", "gaps", "mask") or fact
+    }
 
 
 def _json(value: Any) -> bytes:

@@ -4,6 +4,7 @@ import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image, ImageDraw
@@ -11,8 +12,8 @@ from torch import Tensor
 
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
+from ancestral.conditions import FieldLimits, Limits
 from ancestral.conditions import Image as ImageCondition
-from ancestral.conditions import Limits
 from ancestral.data import Dataset, InMemoryDataset
 from ancestral.data.dataset import evenly_spaced
 from ancestral.measure.sample_quality import NearestPairs
@@ -107,7 +108,7 @@ def film(
         elif item:
             parts.append(Image.new("RGB", (1, GAP), "white"))
         parts.append(_flanked(_named_rows(strip, labels, left), sides[0][item], sides[1][item]))
-    return pictures.vstack(parts, 0)
+    return pictures.with_legend(pictures.vstack(parts, 0), limits)
 
 
 def animated(
@@ -171,18 +172,25 @@ def _formula_line(name: str, text: str, size: int, width: int) -> Image.Image:
     return line
 
 
-def condition_columns(values: Mapping[str, ConditionValues], indices: Sequence[int]) -> list[ContextColumn]:
+def condition_columns(
+    values: Mapping[str, ConditionValues], indices: Sequence[int], limits: Limits
+) -> list[ContextColumn]:
     """Return the images that samples are conditioned on, to stand before them.
 
     Args:
         values: The values of the conditions, by name.
         indices: The indices of the samples.
+        limits: Those of the samples. Beside fields each condition has as many channels as these, of states the nearest.
     """
     parts = []
     for name, value in values.items():
-        if isinstance(value.kind, ImageCondition):
+        if isinstance(value.kind, ImageCondition) and value.kind.window != "position":
             images = value.rows if len(value.rows) == 1 else value.of(indices)
-            parts.append(ContextColumn(name, images, value.kind.channel_limits, value.kind.masked))
+            own, count = value.kind.channel_limits, len(limits)
+            if isinstance(limits, FieldLimits) and not value.kind.masked:
+                ranges: Any = own if isinstance(own[0], tuple) else (own,)
+                images, own = images[:, :count], FieldLimits((*ranges, *[ranges[-1]] * count)[:count])
+            parts.append(ContextColumn(name, images, own, value.kind.masked))
     return parts
 
 
@@ -222,7 +230,7 @@ def edit_overview(
     lines = -(-len(blocks) // max(1, OVERVIEW_WIDTH // (across + GAP)))
     columns = -(-len(blocks) // lines)
     rows = [pictures.hstack(blocks[start : start + columns], GAP) for start in range(0, len(blocks), columns)]
-    return pictures.vstack(rows, GAP)
+    return pictures.with_legend(pictures.vstack(rows, GAP), limits)
 
 
 def deviation_map(deviation: Tensor, limits: Limits) -> Image.Image:
@@ -237,15 +245,17 @@ def deviation_map(deviation: Tensor, limits: Limits) -> Image.Image:
     picture, most = _heat(deviation, TILE_HEIGHT), float(deviation.max())
     width = max(picture.width, 2 * TILE_HEIGHT)
     steps = torch.linspace(0, most or 1.0, width).expand(BAR_HEIGHT, width)
-    low, high = limits if not isinstance(limits[0], tuple) else (-1.0, 1.0)
-    texts = ["0", f"{most:.3g} of {high - low:g}"]
-    ends = Image.new("RGB", (width, round(1.5 * FONT)), "white")
+    ends: Any = limits[0] if len(limits) == 1 else limits if not isinstance(limits[0], tuple) else (-1.0, 1.0)
+    low, high = ends
+    units = limits.names[0] if isinstance(limits, FieldLimits) and limits.names and len(limits) == 1 else ""
+    texts = ["0", f"{most:.3g} of {high - low:g}{units and f' ({units})'}"]
+    line = Image.new("RGB", (width, round(1.5 * FONT)), "white")
     for text, left, anchor in ((texts[0], lettering.SIDE, "lm"), (texts[1], width - lettering.SIDE, "rm")):
-        ImageDraw.Draw(ends).text((left, ends.height / 2), text, lettering.INK, lettering.font(FONT), anchor)
+        ImageDraw.Draw(line).text((left, line.height / 2), text, lettering.INK, lettering.font(FONT), anchor)
     title = lettering.caption_line(["standard deviation"], FONT, width, 0, width)
     sheet = Image.new("RGB", (width, picture.height), "white")
     sheet.paste(picture, ((width - picture.width) // 2, 0))
-    return pictures.vstack([title, sheet, _heat(steps, 0), ends])
+    return pictures.vstack([title, sheet, _heat(steps, 0), line])
 
 
 @lettering.drawing()
@@ -323,7 +333,7 @@ def side_by_side(
         if max(body.size) > 2 * GRID_SIDE:
             body.thumbnail((2 * GRID_SIDE, 2 * GRID_SIDE), Image.Resampling.LANCZOS)
         parts.append(pictures.vstack([_heading(name, body.width), body]))
-    return pictures.hstack(parts, GAP)
+    return pictures.with_legend(pictures.hstack(parts, GAP), limits)
 
 
 def nearest_pairs(groups: Sequence[NearestPairs], limits: Limits) -> Image.Image:
@@ -343,14 +353,15 @@ def nearest_pairs(groups: Sequence[NearestPairs], limits: Limits) -> Image.Image
         labels = [_heading(name, PAIRS_LEFT) for name in ("samples", "nearest")]
         named = _named_rows(rows, labels, PAIRS_LEFT)
         parts.append(pictures.vstack([_heading(group.title, named.width), named], 0))
-    return pictures.vstack(parts, GAP)
+    return pictures.with_legend(pictures.vstack(parts, GAP), limits)
 
 
 def truth_and_samples(rows: Sequence[Tensor], limits: Limits) -> Image.Image:
     """Draw items (n, *shape) in a row, and samples for the conditions of each below them, row by row."""
     drawn = [pictures.picture(row, len(row), PAIR_HEIGHT, limits) for row in rows]
     names = [pictures.TRUTH_TITLE, *[pictures.SAMPLE_TITLE] * (len(rows) - 1)]
-    return _named_rows(drawn, [_heading(name, PAIRS_LEFT) for name in names], PAIRS_LEFT)
+    named = _named_rows(drawn, [_heading(name, PAIRS_LEFT) for name in names], PAIRS_LEFT)
+    return pictures.with_legend(named, limits)
 
 
 def sample_picture(data: Dataset) -> Image.Image:
@@ -363,16 +374,15 @@ def _items_picture(data: InMemoryDataset) -> Image.Image:
     if data.labels is not None:
         labels = [data.classes[label] if label >= 0 else "no class" for label in data.labels.tolist()]
     values, rows = values_of_items(data, data.spec), range(len(data))
-    names, before = captions(values, rows, labels), condition_columns(values, rows)
+    names, before = captions(values, rows, labels), condition_columns(values, rows, data.spec.limits)
     if len(data.shape) == 1:
         return pictures.picture(data.items, height=400, captions=names)
     columns = max(1, SHEET_COLUMNS // (1 + len(before)))
     height = SHEET_HEIGHT * -(-len(data) // columns) // 2
     if len(data.shape) == 3:
         height = max(height, height * data.shape[1] // data.shape[2])
-    return pictures.picture(
-        data.items, columns, height, data.codec.channel_limits, names, ContextColumns(before, name="item")
-    )
+    limits, context = data.spec.limits, ContextColumns(before, name="item")
+    return pictures.with_legend(pictures.picture(data.items, columns, height, limits, names, context), limits)
 
 
 def contact_sheet(report: DataReport, data: Dataset) -> Image.Image:

@@ -53,7 +53,9 @@ def _file_rows(files: FileStatistics) -> Iterator[tuple[str, str]]:
 def value_rows(values: ValueStatistics) -> Iterator[tuple[str, str]]:
     """Format the statistics of the items as (name, text)."""
     names = {1: ("grey",), 3: ("red", "green", "blue")}.get(len(values.mean), ())
-    if len(values.shape) != 3 or not names:
+    if values.channels:
+        names = values.channels
+    elif len(values.shape) != 3 or not names:
         axis = "channel" if len(values.shape) > 1 else "axis"
         names = tuple(f"{axis} {i}" for i in range(len(values.mean)))
     means = zip(names, values.mean, values.std, strict=True)

@@ -6,7 +6,7 @@ from functools import singledispatch
 
 from ancestral.base.arguments import short_source
 from ancestral.base.options import command_line, option
-from ancestral.base.quantities import NORMAL, Estimate, format_percent, plural
+from ancestral.base.quantities import NORMAL, Estimate, format_hours, format_percent, plural
 from ancestral.base.registries import needs_of
 from ancestral.base.result import Table
 from ancestral.results import evaluation_result as facts
@@ -188,6 +188,18 @@ def _colour(measure: measures.ColourDrift, data: str) -> dict[str, str]:
     return rows
 
 
+@measure_rows.register
+def _spectrum(measure: measures.PowerSpectrum, data: str) -> dict[str, str]:
+    rows = dict[str, str]()
+    for name, ratios in [*measure.samples.items()][:MAX_CHANNELS]:
+        octaves = zip(measure.waves, measure.waves[1:], ratios, measure.floor[name], strict=False)
+        texts = [f"waves of {short:g} to {long:g} cells {one} ({floor})" for long, short, one, floor in octaves]
+        rows[f"power of {name}" if len(measure.samples) > 1 else "power"] = (
+            f"over that of the training data, and in brackets that of {data}: {', '.join(texts)}"
+        )
+    return rows
+
+
 def memorisation_rows(metrics: SampleMetrics) -> dict[str, str]:
     """Describe copies of training items, and how near samples come to these, by name."""
     spaces = {"pixels": metrics.memorisation.pixels, "features": metrics.memorisation.features}
@@ -231,6 +243,7 @@ def conditional_parts(result: facts.ConditionalResult) -> list[Table | str]:
         crps_table(result),
         Table((), [*calibration_rows(result).items()]),
         group_table(result),
+        lead_table(result),
     ]
     settings = Table((), [*conditional_settings(result).items()])
     return [conditional_verdict(result), *(table for table in tables if table.rows), settings, *result.all_notes]
@@ -306,15 +319,28 @@ def score_table(result: facts.ConditionalResult) -> Table:
 
 
 def crps_table(result: facts.ConditionalResult) -> Table:
-    """Make the table of the CRPS of points and signals, in the units of the data; it has no rows of other items."""
+    """Make the table of the CRPS of points, signals and fields, in their units; it has no rows of other items."""
     scores = [(answer, answer.crps) for answer in result.forecasts if answer.crps is not None]
     shown = min([MAX_CHANNELS, *(len(crps.channels) for _, crps in scores)])
-    numbers = [f"{'number' if len(result.data.shape) == 1 else 'channel'} {i}" for i in range(shown)]
+    kind = "number" if len(result.data.shape) == 1 else "channel"
+    numbers = [*result.data.channels[:shown]] or [f"{kind} {i}" for i in range(shown)]
     rows = [
         [forecast_name(answer, result.members), *map(str, (crps.mean, *crps.channels[:shown]))]
         for answer, crps in scores
     ]
     return Table(("CRPS", "mean", *numbers), rows)
+
+
+def lead_table(result: facts.ConditionalResult) -> Table:
+    """Make the table of scores by lead time, of at most `MAX_CHANNELS` channels; it has no rows without a rollout."""
+    names = result.data.channels[:MAX_CHANNELS]
+    rows = []
+    for one in result.leads:
+        time = f"{one.lead}" if one.hours is None else f"{one.lead} ({format_hours(one.hours)})"
+        parts = (one.energy, one.ratio, one.persistence, one.climatology, *one.crps.channels[: len(names)])
+        rows.append([time, *("–" if part is None else str(part) for part in parts)])
+    beside = ("skill beside the state before", "beside random items")
+    return Table(("lead time", "energy score", "spread / error", *beside, *(f"CRPS {name}" for name in names)), rows)
 
 
 def forecast_name(answer: facts.Forecast, members: int) -> str:

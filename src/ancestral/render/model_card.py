@@ -18,7 +18,7 @@ from ancestral.data.arrays import ARRAY_NAMES
 from ancestral.data.spec import DataSpec
 from ancestral.model import Model
 from ancestral.model.condition_values import as_words, examples
-from ancestral.render import evaluation_text
+from ancestral.render import evaluation_text, pictures
 from ancestral.render.html_report import fill_template
 from ancestral.results.evaluation_result import EvaluationResult
 
@@ -44,6 +44,10 @@ def describe_model(config: Config, spec: DataSpec, data: str) -> str:
     more = f", in {len(spec.classes)} class{'es' * (len(spec.classes) > 1)}" if spec.classes else ""
     more += f", given {_listed(list(spec.further))}" if spec.further else ""
     more += f", through {config.latent}" if spec.autoencoder is not None else ""
+    if shown := pictures.channels_shown(spec.limits):
+        ends = [f"{one.name} from {one.low:.4g} (black) to {one.high:.4g} (white)" for one in shown]
+        further = f" and {spec.shape[0] - len(shown)} more" * (spec.shape[0] > len(shown))
+        more += f", of {_listed(ends)}{further}"
     process, target = config.process, config.process.target
     predicted = TARGETS[target].text if target in TARGETS else "a target of its own"
     return (

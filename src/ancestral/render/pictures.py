@@ -6,6 +6,7 @@ What items are conditioned on, and true items, stand beside them.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +14,8 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from ancestral.conditions import Limits, resized
+from ancestral.conditions import FieldLimits, Limits, resized
+from ancestral.data import DataSpec
 from ancestral.data.convert import composite, has_alpha, middle_of, to_uint8
 from ancestral.render.lettering import (
     INK,
@@ -40,6 +42,10 @@ SIGNAL_GAP = 4
 """Pixels between line plots."""
 PLOT = 96
 """Height in pixels of the line plot of a signal that stands alone."""
+MOST_CHANNELS = 8
+"""The largest number of channels of fields that are shown."""
+LEGEND, LEGEND_FONT = 320, 13
+"""Pixels: the least width of what says which values are black and white, and the size of its font."""
 SAMPLE_TITLE, TRUTH_TITLE = "sample", "truth"
 """The names of samples and of true items where they stand side by side."""
 
@@ -106,7 +112,8 @@ def picture(
             three as RGB; but integers of two and four channels are grey and RGB with alpha, shown on a checkerboard.
         columns: The number of items in a row; None makes the grid about square, as `grid_columns` does.
         height: Height in pixels to which small grids are enlarged by a whole factor; 0 leaves them as they are.
-        limits: The values of floats that are black and white (those of a codec); None takes the minimum and maximum.
+        limits: The values of floats that are black and white, as of `DataSpec.limits`; None takes the minimum and
+            maximum. Those of fields show each channel, below one another.
         captions: A text above each item, such as its class; one line above the grid if those of a column are equal.
             Points have one colour for each, and a legend. None draws no text; () names what stands beside the items.
         context: Context columns beside each item.
@@ -121,7 +128,10 @@ def picture(
         ]
         return _named([context.name, *(part.name for part in context.after)], plots) if context.after else plots[0]
     if context.before or context.after:
-        return _groups(ContextColumn(context.name, items, limits), columns, height, captions, context)
+        before, after = (list(map(_as_shown, parts)) for parts in (context.before, context.after))
+        middle = _as_shown(ContextColumn(context.name, items, limits))
+        return _groups(middle, columns, height, captions, replace(context, before=before, after=after))
+    items, limits = shown(items, limits)
     columns = min(len(items), columns or grid_columns(len(items), items.shape[1:]))
     if not captions:
         return _grid(items, columns, height, limits)[0]
@@ -129,6 +139,71 @@ def picture(
     if grid.width < (needed := columns * caption_width(captions)):
         grid, gap = _grid(items, columns, grid.height * -(-needed // grid.width), limits)
     return _captioned(grid, gap, columns, captions)
+
+
+def shown(items: Tensor, limits: Limits | None, masked: bool = False) -> tuple[Tensor, Limits | None]:
+    """Return items and their limits as tiles show them: the channels of fields below one another, as one in grey.
+
+    What is missing, or by the last channel not known, is a checkerboard.
+
+    Args:
+        items: Items as `picture` takes them.
+        limits: Those of `picture`.
+        masked: As of `ContextColumn`; the limits are those of the other channels.
+    """
+    if not isinstance(limits, FieldLimits) or items.ndim < 4:
+        return items, limits
+    values = (items[:, :-1] if masked else items)[:, :MOST_CHANNELS]
+    known = items[:, -1:] > middle_of(limits) if masked else ~values.isnan()
+    levels = to_uint8(values, limits).where(known, checkerboard(values.shape[2:]))
+    levels = middle_slices(levels) if levels.ndim == 5 else levels
+    blank = levels.new_full((len(levels), 1, SLICE_GAP, levels.shape[3]), MID_GREY)
+    rows = [part for channel in torch.split(levels, 1, 1) for part in (blank, channel)]
+    lacking = min(MOST_CHANNELS, len(limits)) - levels.shape[1]
+    rows += [blank.expand(-1, -1, SLICE_GAP + levels.shape[2], -1)] * lacking
+    return torch.cat(rows[1:], 2), None
+
+
+def shown_shape(spec: DataSpec) -> Sequence[int]:
+    """The shape of an item of some data as a tile shows it, for `grid_columns`."""
+    return shown(torch.zeros(1, *spec.shape), spec.limits)[0].shape[1:]
+
+
+def _as_shown(part: ContextColumn) -> ContextColumn:
+    images, limits = shown(part.images, part.limits, part.masked)
+    return part if images is part.images else replace(part, images=images, limits=limits, masked=False)
+
+
+def with_legend(image: Image.Image, limits: Limits | None) -> Image.Image:
+    """Add to a picture of fields which values are black and white in each channel, in their units.
+
+    Args:
+        image: The picture.
+        limits: Those of `picture`.
+    """
+    named = channels_shown(limits)
+    further = len(limits) - MOST_CHANNELS if named and limits is not None else 0
+    texts = [f"{one.name}: black is {one.low:.4g}, white {one.high:.4g}" for one in named]
+    texts += [f"and {further} channels more"] if further > 0 else []
+    width = max(image.width, LEGEND)
+    lines = [caption_line([text], LEGEND_FONT, width, SIDE, width, centred=False) for text in texts]
+    return vstack([image, *lines], 0) if lines else image
+
+
+class ShownChannel(NamedTuple):
+    """A channel of fields in a picture: its name with its units, and the values that are black and white."""
+
+    name: str
+    low: float
+    high: float
+
+
+def channels_shown(limits: Limits | None) -> list[ShownChannel]:
+    """Return the channels of fields that `picture` shows, from the top; none of other items."""
+    if not isinstance(limits, FieldLimits):
+        return []
+    ends = zip(limits.names, limits, strict=False)
+    return [ShownChannel(name, low, high) for name, (low, high) in ends][:MOST_CHANNELS]
 
 
 def grid_columns(n: int, shape: Sequence[int], period: int = 1, tiles: int = 1) -> int:
@@ -221,6 +296,7 @@ def tiles(part: ContextColumn, items: Tensor, tall: int) -> list[Image.Image]:
 
     Images and volumes of a smaller grid have larger pixels; of a larger one they are averaged, as a network gets them.
     """
+    part, (items, _) = _as_shown(part), shown(items[:1], part.limits)
     if items.ndim == 3:
         known = part.images[:, -1] > middle_of(part.limits or (0.0, 0.0)) if part.masked else None
         signals = part.images[:, :-1] if part.masked else part.images
@@ -350,6 +426,7 @@ def bare_tiles(items: Tensor, limits: Limits | None = None) -> Tensor:
     if items.ndim < 4:
         drawn = line_plots(items, 2 * PLOT, PLOT, limits) if items.ndim == 3 else [scatter(items, 2 * PLOT)]
         return torch.stack([torch.from_numpy(np.array(one.convert("RGB"))).permute(2, 0, 1) for one in drawn])
+    items, limits = shown(items, limits)
     flat = _flat(to_uint8(items, limits), has_alpha(items.shape[1:], items.dtype))
     return flat[:, : 1 if flat.shape[1] < 3 else 3]
 

@@ -115,7 +115,14 @@ def _values(values: Sequence[ImageRef | str]) -> str:
 
 
 def channel_means(result: SamplingResult) -> str:
-    """Compare the means of several channels in one line; "" for one channel, and for more than `MEANS_SHOWN`."""
+    """Compare the means of several channels in one line; "" for one channel, and for more than `MEANS_SHOWN`.
+
+    Each channel of fields has its own units.
+    """
+    if result.channels and result.data_means:
+        rows = zip(result.channels, result.means, result.data_means, strict=True)
+        shown = [f"{name} {mean:.4g} (training data {data:.4g})" for name, mean, data in rows][:MEANS_SHOWN]
+        return f"mean of each channel: {'; '.join(shown)}{'; ...' * (len(result.channels) > MEANS_SHOWN)}"
     if not 1 < len(result.data_means) <= MEANS_SHOWN:
         return ""
     rgb = result.codec == "uint8" and len(result.data_means) == 3
@@ -127,6 +134,9 @@ def _numbers(values: Sequence[float]) -> str:
     """Numbers with the decimal places that give the largest of them four digits, and at least one."""
     places = max(1, 3 - math.floor(math.log10(max(map(abs, values)) or 1)))
     return " ".join(f"{value:.{places}f}" for value in values)
+
+
+MISSING = {"shared": "the same in all items, and in samples", "random": "at random; samples are complete"}
 
 
 def _model(info: ModelInfo) -> list[Table | str]:
@@ -149,6 +159,10 @@ def _model(info: ModelInfo) -> list[Table | str]:
         "preset": info.preset,
         "trained": trained,
         "item": f"{'x'.join(map(str, info.shape))}, {info.codec} from {ranges}{rate}",
+        **({"channels": ", ".join(info.channels)} if info.channels else {}),
+        **({"scale": f"{info.scale}; nothing is clipped"} if info.scale else {}),
+        **({"missing values": MISSING[info.gaps]} if info.gaps else {}),
+        **({"periodic": ", ".join(info.periodic)} if info.periodic else {}),
         **({"latents": info.latents} if info.latents else {}),
         "classes": ", ".join(info.classes) or "none",
         **{f"given {name}": _condition(one) for name, one in info.conditions.items()},

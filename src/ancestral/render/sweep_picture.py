@@ -41,7 +41,7 @@ def sweep_picture(
         rows: The values beside the rows; None of a single row.
         captions: Whether there are texts.
     """
-    count, shape = len(columns.texts), cells[0].shape[1:]
+    count, shape = len(columns.texts), pictures.shown(cells[0], limits)[0].shape[1:]
     height = max(LOWEST_CELL, min(HIGHEST_CELL, TABLE_SIDE // max(count, len(cells) // count)))
     across = pictures.grid_columns(len(cells[0]), shape)
     tiles = [pictures.picture(samples, across, height, limits) for samples in cells]
@@ -59,7 +59,8 @@ def sweep_picture(
         head.paste(_text(rows.name, size, left, head.height), (0, 0))
         texts = [_text(text, size, left, line.height) for text, line in zip(rows.texts, lines, strict=True)]
         lines = [pictures.hstack(pair, 0) for pair in zip(texts, lines, strict=True)]
-    return pictures.vstack([names, pictures.vstack([head, pictures.vstack(lines, CELL_GAP)], 0)], 0)
+    table = pictures.vstack([names, pictures.vstack([head, pictures.vstack(lines, CELL_GAP)], 0)], 0)
+    return pictures.with_legend(table, limits)
 
 
 def _row(tiles: Sequence[Image.Image], wide: int, tall: int) -> Image.Image:

@@ -89,8 +89,8 @@ def check_png(shape: Sequence[int], dtype: torch.dtype) -> None:
         kind = ARRAY_NAMES.get(len(shape) - 1, "points")
         number_type = str(dtype).removeprefix("torch.")
         raise InputError(
-            f"PNG files hold no {kind} of {shape[0]} channels in {number_type}; give {option('out')} a .npz for "
-            "numbers, or a .png, .gif, .webp or .mp4 for a picture of all"
+            f"PNG files hold no {kind} of {shape[0]} channels in {number_type}; give {option('out')} a .npz or .nc "
+            "for numbers, or a .png, .gif, .webp or .mp4 for a picture of all"
         )
 
 

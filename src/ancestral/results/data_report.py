@@ -52,6 +52,8 @@ class ValueStatistics:
     high: float
     grey: int
     """The number of RGB items without colour."""
+    channels: tuple[str, ...] = ()
+    """The name of each channel of fields, with its units; empty of other data."""
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,27 @@ class GroupScores:
 
 
 @dataclass(frozen=True)
+class LeadScores:
+    """Scores of samples that rolled out from states of the data, for one of the states in time."""
+
+    lead: int
+    """The number of the state, from 1."""
+    hours: float | None
+    """The time since the start; None where the data have no dates."""
+    starts: int
+    """The number of starts, no two of whose forecasts have a state in common."""
+    energy: Estimate
+    ratio: Estimate | None
+    """Spread divided by error, as of `Calibration`."""
+    crps: ChannelScores
+    """In the units of the data."""
+    persistence: Estimate | None
+    """Skill beside the state before the start as a forecast: 1 less the energy score of the samples over its."""
+    climatology: Estimate | None
+    """Skill beside random training items."""
+
+
+@dataclass(frozen=True)
 class WorstItem:
     """An item that the samples for its conditions forecast worst: its place in the data, from 0, and the score."""
 
@@ -143,6 +164,8 @@ class ConditionalData:
     """The training data, of which the baselines take items, and from how many."""
     train_items: int
     notes: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    """The name of each channel of fields, with its units."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +185,8 @@ class ConditionalResult(Result):
     groups: tuple[GroupScores, ...] = ()
     worst: tuple[WorstItem, ...] = ()
     """From the worst on."""
+    leads: tuple[LeadScores, ...] = ()
+    """Of samples that rolled out."""
 
     def __post_init__(self) -> None:
         if not self.forecasts or self.forecasts[0].name != "samples":

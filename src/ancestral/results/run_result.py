@@ -1,7 +1,6 @@
 """A training run: its result, the content of its model file, the state of its files, and the runs of a folder."""
 
-import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
 from ancestral.base.errors import InputError
@@ -82,7 +81,7 @@ class ConditionInfo:
     @staticmethod
     def of(kind: Any) -> "ConditionInfo":
         """Describe a condition by all that it holds."""
-        facts = dataclasses.asdict(kind)
+        facts = {name: fact for name, fact in asdict(kind).items() if name != "scaling" or fact}
         further = {name: facts.pop(name) for name in [*facts] if name not in ConditionInfo.__annotations__}
         return ConditionInfo(type(kind).__name__, **facts, further=further or None)
 
@@ -138,6 +137,14 @@ class ModelInfo(Result):
     """The conditions besides the classes, by name."""
     ranges: tuple[tuple[float, ...], ...] = ()
     """The least and the largest value of each channel; empty where all channels have one range."""
+    channels: tuple[str, ...] = ()
+    """The name of each channel of fields, with its units."""
+    scale: str = ""
+    """The scale of floats where it is not the range of the data, and samples are not clipped."""
+    gaps: str = ""
+    """What is known of missing values; "" where none is missing."""
+    periodic: tuple[str, ...] = ()
+    """The names of the axes of space that go around."""
 
 
 @dataclass(frozen=True)

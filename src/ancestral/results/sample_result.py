@@ -324,7 +324,20 @@ class CaptionRetrieval(Measure):
     kind: Literal["captions"] = "captions"
 
 
-AnyMeasure: TypeAlias = Measure | CaptionRetrieval | ClassAccuracy | ColourDrift | MemorisationBySpace
+@dataclass(frozen=True)
+class PowerSpectrum:
+    """The power of samples over that of training items, by channel and octave of the wave length."""
+
+    waves: tuple[float, ...]
+    """The ends of the octaves in cells of the longest side, from long to short waves."""
+    samples: dict[str, tuple[Estimate, ...]]
+    """The ratio of each octave, by the name of the channel."""
+    floor: dict[str, tuple[Estimate, ...]]
+    """The same of held-out items, or of one half of the training items beside the other."""
+    kind: Literal["spectrum"] = "spectrum"
+
+
+AnyMeasure: TypeAlias = Measure | CaptionRetrieval | ClassAccuracy | ColourDrift | MemorisationBySpace | PowerSpectrum
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ class SamplingResult(Result):
     sweep: dict[str, tuple[SweptValue, ...]] | None = None
     """The values of the columns of a table by the name of their setting, then those of its rows; None without a sweep.
     Settings that it does not name are those of all cells; `sampler` is that of the first."""
+    channels: tuple[str, ...] = ()
+    """The name of each channel of fields, with its units."""
 
 
 @dataclass(frozen=True)

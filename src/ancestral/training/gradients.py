@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
@@ -17,6 +18,7 @@ from ancestral.config import Config, CustomNetConfig, TrainConfig
 from ancestral.data.convert import at_random
 from ancestral.data.loading import Batch
 from ancestral.data.spec import DataSpec, inputs
+from ancestral.data.windows import cut_at_random
 from ancestral.guidance import NO_CLASS
 from ancestral.objectives.objective import draw_noise
 from ancestral.randomness import Stream, pytorch_generator
@@ -46,7 +48,8 @@ def prepare(
     """
     train, step = config.train, batch.step
     items = at_random(batch.items, spec.shape[1:], train.seed, step, positions)
-    x0 = spec.codec.encode(on_device(items, device))
+    placed = on_device(items, device)
+    x0 = spec.codec.encode(placed)
     condition: dict[str, Tensor] = {}
     transforms = list[Callable[[Tensor], Tensor]]()  # of the items, and of the images that they are given with
     flips = None
@@ -62,12 +65,16 @@ def prepare(
         x0 = transform(x0)
     pixels = x0.contiguous(memory_format=memory_format(x0.ndim, config.runtime.memory_format))
     x0 = spec.to_x(pixels) if latents is None else latents(pixels, batch.indices, flips)
+    if spec.codec.gaps:
+        missing = placed.isnan() if flips is None else transforms[0](placed.isnan())
+        x0 = x0.masked_fill(missing, math.nan)
     x0 = x0.contiguous(memory_format=memory_format(x0.ndim, config.runtime.memory_format))
     absent = _absent(train, spec, step, positions)
     if spec.classes and batch.labels is not None:
         condition["labels"] = batch.labels.masked_fill(absent[LABEL], NO_CLASS)
     if spec.further:
-        values = inputs(spec, pixels, batch.conditions, train.seed, step, positions)
+        values = cut_at_random(spec, batch.conditions, train.seed, step, positions)
+        values = inputs(spec, pixels, values, train.seed, step, positions)
         for name, kind in spec.further.items():
             argument = argument_name(name)
             value = values[argument]

@@ -19,6 +19,7 @@ from ancestral.base.quantities import format_bytes
 from ancestral.conditions import Classes, Words, argument_name
 from ancestral.config import Config
 from ancestral.data import Dataset, DataSpec
+from ancestral.data.sources.fields import with_weights
 from ancestral.diffusion import Diffusion
 from ancestral.model import CustomParts, Model
 from ancestral.model.building import net_of
@@ -64,6 +65,9 @@ def spec_of(data: Dataset, config: Config) -> DataSpec:
     if not len(data):
         raise InputError(f"{data.name} holds no items to train on")
     spec = data.spec if config.data.class_labels else data.spec.without_label()
+    spec = spec.with_borders(config.data.periodic)
+    grid = with_weights(spec.grid, spec.shape[1:], config.data.weights)
+    spec = spec if grid is spec.grid else dataclasses.replace(spec, grid=grid)
     if config.train.coupling != "independent":
         differing = [name for name, kind in spec.further.items() if not isinstance(kind, Classes)]
         if differing or config.data.augment:
@@ -72,6 +76,7 @@ def spec_of(data: Dataset, config: Config) -> DataSpec:
                 f"{option('coupling', config.train.coupling)} pairs items of one class, and "
                 f"{cause or option('augment', config.data.augment) + ' draws each item anew'}: leave one of the two out"
             )
+    _check_gaps(spec, config)
     if not config.data.shuffle_tags:
         return spec
     kinds = spec.further.items()
@@ -82,6 +87,29 @@ def spec_of(data: Dataset, config: Config) -> DataSpec:
             f"or name a column of text, as in {option('given', 'caption')}"
         )
     return dataclasses.replace(spec, conditions={**spec.conditions, **shuffled})
+
+
+def _check_gaps(spec: DataSpec, config: Config) -> None:
+    """Raise InputError for settings that need complete items."""
+    if not spec.codec.gaps:
+        return
+    complete: dict[str, Any] = {
+        "coupling": config.train.coupling != "independent" and config.train.coupling,
+        "learned_variance": config.process.learned_variance,
+        "latent": config.latent.latent,
+        "augment": config.data.augment,
+        "method": config.distil.method,
+        "objective": spec.codec.gaps == "random" and config.train.energy is not None and config.train.objective,
+    }
+    for name, value in complete.items():
+        if value:
+            raise InputError(f"{option(name, value)} needs complete items, and values are missing: leave it out")
+    target = config.process.target
+    if spec.codec.gaps == "random" and target in ("eps", "score"):
+        raise InputError(
+            f"values that are missing at random are sampled in training, which begins at pure noise, where the target "
+            f"{target} says nothing of x_0: give {option('target', 'v')}"
+        )
 
 
 def _spec_of_network(net: nn.Module, spec: DataSpec, config: Config) -> DataSpec:
@@ -206,7 +234,7 @@ class TrainingState:
     def _objective(self, config: Config) -> Objective:
         with pytorch_generator(config.train.seed):  # parameters of a custom objective may begin at random
             if self.parts.objective is None:
-                return objectives.from_config(config, self.denoiser)
+                return objectives.from_config(config, self.denoiser, self.spec)
             return custom_parts.call_objective(self.parts.objective, self.denoiser)
 
     def _place_objective(self) -> None:

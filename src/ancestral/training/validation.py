@@ -100,8 +100,10 @@ class Validation:
     ) -> tuple[Tensor, dict[str, Tensor], Callable[..., Tensor]]:
         """x_0 at some positions of the table of losses, what they are conditioned on, and their noise."""
         rows, draws = positions // (length // len(self.items)), (positions % (length // 2)).tolist()
-        encoded = self.spec.codec.encode(self.items[rows].to(device))
+        items = self.items[rows].to(device)
+        encoded = self.spec.codec.encode(items)
         x0 = self.spec.to_x(encoded)
+        x0 = x0.masked_fill(items.isnan(), math.nan) if self.spec.codec.gaps else x0
         x0 = x0.contiguous(memory_format=memory_format(x0.ndim, self.format))
         condition = {"labels": self.labels[rows].to(x0.device)} if self.spec.classes else {}
         values = {name: value[rows] for name, value in self.conditions.items()}

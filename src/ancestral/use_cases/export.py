@@ -122,4 +122,6 @@ def _description(model: Model, run: str | Path) -> str:
     text = f"{describe_model(model.config, model.spec, short_source(model.config.data.source))}."
     sha256 = None if model.file is None else storage.sha256(model.file)
     measured = EvaluationResult.load(home(run) / run_files.EVALUATION, sha256).conditional
-    return text if measured is None else f"{text} {conditional_verdict(measured)}"
+    if measured is None or measured.samples.sampler != repr(model.sampler()):  # it is judged as it samples
+        return text
+    return f"{text} {conditional_verdict(measured)}"

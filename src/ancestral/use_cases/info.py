@@ -62,6 +62,10 @@ def run(plan: Info) -> Generator[Event, None, ModelInfo | RunFiles]:
         latents=None if spec.autoencoder is None else f"{config.latent}: {'x'.join(map(str, spec.x_shape))}",
         best=RunFolder(file.parent).best_model(),
         ranges=spec.codec.ranges,
+        channels=spec.titles,
+        scale="" if spec.codec.bounded else str(config.data.scale),
+        gaps=spec.codec.gaps,
+        periodic=tuple(spec.axis_names[axis] for axis in spec.periodic),
         conditions={name: ConditionInfo.of(kind) for name, kind in spec.further.items()},
     )
 

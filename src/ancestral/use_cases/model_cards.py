@@ -60,7 +60,7 @@ def card_picture(model: Model, folder: Path | None = None, samples: Tensor | Non
     if model.spec.further:  # samples have the classes of real items then, not all in turn
         names = None
     height = 400 if len(shape) == 1 else ROW * -(-len(items) // columns)
-    picture(items, columns, height, model.spec.codec.channel_limits, names).save(buffer, "PNG")
+    picture(items, columns, height, model.spec.limits, names).save(buffer, "PNG")
     return buffer.getvalue()
 
 

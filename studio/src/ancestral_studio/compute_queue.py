@@ -19,7 +19,7 @@ from ancestral.base.options import on_command_line, spelled
 from ancestral.config.request import Request
 from ancestral_studio.answers import BusyError, error_line
 from ancestral_studio.history import OVERVIEWS, History
-from ancestral_studio.history_entry import TABLE_FILE, VOLUMES_FILE, HistoryEntry
+from ancestral_studio.history_entry import FIELDS_FILE, TABLE_FILE, VOLUMES_FILE, HistoryEntry
 from ancestral_studio.job_work import JobWork
 from ancestral_studio.jobs import Job
 from ancestral_studio.posted_options import PostedOptions
@@ -313,7 +313,7 @@ class ComputeQueue:
                     for file in entry.files_at(event.path):
                         job.tell("file", **file)
         if job.command == "sample" and options.out.suffix != ".png":
-            write_last(entry, OVERVIEWS[0], recipe)
+            write_last(entry, OVERVIEWS[0], recipe, plan.limits[-1])
         made = [dataclasses.asdict(cell) for cell in getattr(events.result, "cells", None) or ()]
         entry.save(recipe=json.loads(recipe) if recipe else None, **({"cells": made} if made else {}))
 
@@ -367,11 +367,13 @@ def _is_table(options: Any) -> bool:
 
 
 def _samples_file(model: "Model") -> str:
-    """The file of the samples of a model: "" where each has its own, a PNG or a recording; volumes are an array."""
+    """The file of all samples of a model, NetCDF, an array or a picture; "" where each has its own."""
     from ancestral.render.writers import fits_png
 
     if model.spec.rate or fits_png(model.spec.shape, model.spec.codec.dtype):
         return ""
+    if model.spec.grid is not None and len(model.spec.shape) < 4:
+        return FIELDS_FILE
     return VOLUMES_FILE if len(model.spec.shape) == 4 else "samples.png"
 
 

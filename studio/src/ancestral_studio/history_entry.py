@@ -20,8 +20,8 @@ from ancestral.base import storage
 from ancestral_studio.answers import MissingError
 
 ENTRY_FILE, STEPS_FILE, FILES_FOLDER = "entry.json", "steps.jsonl", "files"
-VOLUMES_FILE = "samples.npz"
-"""The file that holds samples which are volumes."""
+VOLUMES_FILE, FIELDS_FILE = "samples.npz", "samples.nc"
+"""The files that hold samples which are volumes, and fields."""
 TABLE_FILE = "sweep.png"
 """The picture of a table of samples."""
 ENTRY_ID = re.compile(r"[0-9a-f]{16}")

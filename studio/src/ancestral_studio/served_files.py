@@ -20,6 +20,7 @@ STARTS = {
     ".bmp": (b"BM", "image/bmp"),
     ".wav": (b"RIFF", "audio/wav"),
     ".npz": (b"PK", "application/octet-stream"),
+    ".nc": (b"\x89HDF", "application/octet-stream"),
     ".npy": (b"\x93NUMPY", "application/octet-stream"),
     ".mp4": (b"", "video/mp4"),
     ".json": (b"", "application/json"),

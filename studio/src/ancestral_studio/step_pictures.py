@@ -9,7 +9,7 @@ from PIL import Image
 
 from ancestral.base.events import State
 from ancestral.conditions import Limits
-from ancestral.render.pictures import bare_tiles, grid_columns
+from ancestral.render.pictures import bare_tiles, channels_shown, grid_columns, with_legend
 from ancestral.render.writers import write_picture
 from ancestral_studio.history_entry import STEPS_FILE, HistoryEntry
 
@@ -51,7 +51,7 @@ class StepPictures:
         for name, items in (("x", state.x), ("x0", state.x0)):
             tiles = bare_tiles(items, limits)
             points = items.ndim == 2
-            columns = 1 if points else min(state.count, grid_columns(state.count, items.shape[1:]))
+            columns = 1 if points else min(state.count, grid_columns(state.count, tiles.shape[1:]))
             start, count = (0, 1) if points else (state.positions[0], state.count)
             path = f"{PICTURES_FOLDER}/{index:04d}-{name}.png"
             _write(self._entry.folder / path, tiles.numpy(), start, columns, -(-count // columns))
@@ -61,17 +61,20 @@ class StepPictures:
                 "count": start + len(tiles),
                 "height": tiles.shape[2],
                 "width": tiles.shape[3],
+                "channels": [one._asdict() for one in channels_shown(limits)],
             }
         self._entry.add_step(facts)
         return self._entry.step_event(facts)
 
 
-def write_last(entry: HistoryEntry, name: str, recipe: str = "") -> None:
-    """Write the estimates of the last state as a picture among the files, with the recipe of all samples if known."""
+def write_last(entry: HistoryEntry, name: str, recipe: str = "", limits: Limits | None = None) -> None:
+    """Write the estimates of the last state as a picture among the files, with the recipe of all samples if known, and
+    of fields what is black and white.
+    """
     steps = entry.steps()
     if steps:
         with Image.open(entry.folder / steps[-1]["x0"]) as image:
-            write_picture(entry.files / name, image, recipe)
+            write_picture(entry.files / name, with_legend(image, limits), recipe)
 
 
 def sheet_of(

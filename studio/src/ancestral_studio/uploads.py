@@ -1,4 +1,4 @@
-"""Files that visitors send: images, arrays and recordings, checked before anything else reads them."""
+"""Files that visitors send: images, arrays, recordings and fields, checked before anything else reads them."""
 
 import json
 import re
@@ -6,7 +6,7 @@ import secrets
 import threading
 import wave
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -175,6 +175,9 @@ def _checked(file: Path, name: str) -> tuple[str, dict[str, int]]:
     if start.startswith(b"RIFF") and start[8:12] == b"WAVE":
         _check_recording(file, name)
         return ".wav", {}
+    if start.startswith(b"\x89HDF\r\n\x1a\n"):
+        _check_fields(file, name)
+        return ".nc", {}
     return _check_image(file, name)
 
 
@@ -195,7 +198,7 @@ def _check_image(file: Path, name: str) -> tuple[str, dict[str, int]]:
         raise TooLargeError(f"{shown(name)} is too large: an image has at most {MOST_PIXELS:,} pixels") from None
     except Exception:  # a damaged file may raise anything
         kinds = ", ".join(suffix.lstrip(".") for suffix in SUFFIXES_BY_FORMAT.values())
-        raise InputError(f"{shown(name)} is no image ({kinds}), .npy, .npz or .wav that can be read") from None
+        raise InputError(f"{shown(name)} is no image ({kinds}), .npy, .npz, .wav or .nc that can be read") from None
 
 
 def _check_array(content: IO[bytes], size: int, name: str) -> None:
@@ -234,6 +237,29 @@ def _check_arrays(file: Path, name: str) -> None:
         raise
     except Exception:  # a damaged archive may raise anything
         raise InputError(f"{shown(name)} is no .npz that can be read") from None
+
+
+def _check_fields(file: Path, name: str) -> None:
+    """Check that a NetCDF-4 file holds what it promises, and takes nothing from other files of this machine."""
+    from ancestral.data.sources.fields import imported
+
+    h5py = imported("h5py")
+
+    def sizes(group: Any) -> Iterator[int]:
+        for key in group:
+            part = None if isinstance(group.get(key, getlink=True), h5py.ExternalLink) else group[key]
+            if part is None or (isinstance(part, h5py.Dataset) and (part.external or part.is_virtual)):
+                raise InputError(f"{shown(name)} refers to other files: give one that holds all of its values")
+            yield from [part.nbytes] if isinstance(part, h5py.Dataset) else sizes(part)
+
+    try:
+        with h5py.File(file, "r") as content:
+            if sum(sizes(content)) > 4 * MOST_PIXELS:
+                raise TooLargeError(f"{shown(name)} is too large: fields have at most {4 * MOST_PIXELS >> 20} MB")
+    except InputError:
+        raise
+    except Exception:  # a damaged file may raise anything
+        raise InputError(f"{shown(name)} is no .nc that can be read") from None
 
 
 def _check_recording(file: Path, name: str) -> None:

@@ -14,6 +14,7 @@ from ancestral.data.files import Unreadable
 from ancestral.data.lazy_dataset import StoredItems
 from ancestral.data.place import Place
 from ancestral.data.remote_files import RemoteFiles
+from ancestral.data.spec import with_gaps
 
 
 class ArrayItems(StoredItems):
@@ -68,6 +69,7 @@ def _labelled(
     numbers = None if labels is None else arrays.to_labels(labels, origin, len(items))
     classes = () if numbers is None else tuple(map(str, range(int(numbers.max()) + 1)))
     notes = arrays.reading_notes(array, origin, dims, conversion)
-    data = InMemoryDataset(items, numbers, classes, name, notes=notes)
+    gapped = with_gaps(items, name, conversion.gaps) if conversion.gaps else None
+    data = InMemoryDataset(items, numbers, classes, name, notes=notes, coded=gapped)
     _ = data.spec  # floats without a range are refused now
     return data

@@ -25,7 +25,6 @@ from ancestral.model.editing.restoring import Aids, CustomMethod, restored
 from ancestral.model.editing.windowed_edits import (
     finished_in,
     is_whole,
-    large_images,
     place_notes,
     region_of_mask,
     window_of,
@@ -108,7 +107,7 @@ def inpainting(
         model: The model.
         request: The request.
         image: The image.
-        mask: The part that changes.
+        mask: The part that changes; None is what is transparent, or missing (NaN).
         changes: The part of the mask that changes, if it is another.
         aids: The covariance of the data, and a method in place of one by name, as of `restoration`.
 
@@ -117,12 +116,13 @@ def inpainting(
     """
     spec, settings = model.spec, settings_of(request)
     check_noise(settings.noise or 0.0)
-    images = large_images(spec, image)
+    given = read_images(spec, image, "image", keep_size=True, gapped=spec.grid is not None)
+    images = spec.codec.decode(spec.codec.encode(given).nan_to_num())
     if settings.extend is not None:
         if mask is not None or changes is not None:
             raise InputError(f"{option('extend')} says what is new: leave {option('mask')} and {option('changes')} out")
         return outpainting(model, request, images, **aids)
-    region, note = region_of_mask(spec, settings, read_change(spec, image, images[0], mask, changes))
+    region, note = region_of_mask(spec, settings, read_change(spec, image, given[0], mask, changes))
     edit = filled(model, request, images, region, **aids)
     notes = (*edit.notes, *filter(None, [note]), *place_notes(region))
     finish = partial(finished_in, region, images, spec.decode)
@@ -150,7 +150,7 @@ def _operator(operator: Operator | str | None, noise: float, spec: DataSpec) -> 
         raise InputError(
             f"{operator} has noise {degradation.noise:g}, and {option('noise', noise)} another: give one of them"
         )
-    return degradation.operator(spec.shape[1:]), noise or degradation.noise
+    return degradation.around(spec.periodic).operator(spec.shape[1:]), noise or degradation.noise
 
 
 def edited_images(spec: DataSpec, settings: EditRequest, image: Any, operator: Operator | str | None = None) -> Tensor:
@@ -171,7 +171,10 @@ def edited_images(spec: DataSpec, settings: EditRequest, image: Any, operator: O
     if settings.task == "restore" and settings.window is None:
         operator = settings.operator if operator is None else operator
         return read_images(spec, image, "image", shape=measured_shape(spec, operator, settings.noise or 0.0))
-    return read_images(spec, image, "image", settings.task == "inpaint" or settings.window is not None)
+    inpaints = settings.task == "inpaint"
+    return read_images(
+        spec, image, "image", inpaints or settings.window is not None, gapped=inpaints and spec.grid is not None
+    )
 
 
 def measured_shape(spec: DataSpec, operator: Operator | str | None, noise: float) -> tuple[int, ...]:
@@ -217,7 +220,14 @@ def _observed(
         if rows.dtype == torch.uint16 and bool((rows.int() % BYTE == 0).all()):  # they were 8 bits
             rounding *= BYTE
         rows = rows.float()
-    if codec.ranges:
+    if not all(scale.linear for scale in codec.scaling):
+        if derived.known_part(operator, spec.shape) is None:
+            raise InputError(
+                "the scale of these data is a curve, so A x of items is not A x of what the network has: give y of a "
+                "mask, or train with the scale standard"
+            )
+        encoded, unit = codec.encode(rows) * ones, torch.ones(())
+    elif codec.ranges or codec.scaling:
         encoded, operator, unit = _by_channel(spec, rows, operator)
     else:  # y = A d of items d = scale x + middle
         encoded, unit = rows / codec.scale - ones * (sum(codec.limits) / 2 / codec.scale), torch.tensor(codec.scale)
@@ -234,12 +244,16 @@ def _by_channel(spec: DataSpec, y: Tensor, operator: Operator) -> tuple[Tensor, 
     the scale s of all channels.
     """
     codec, dims = spec.codec, len(spec.shape) - 1
-    middle, scale = middle_and_scale(codec.ranges, 2 + dims)
+    if codec.scaling:
+        ends = torch.tensor([(one.middle, one.half) for one in codec.scaling]).view(-1, 2, *[1] * dims)
+        middle, scale = (part.expand(spec.shape[0], *[1] * dims) for part in ends.unbind(1))
+    else:
+        middle, scale = middle_and_scale(codec.ranges, 2 + dims)
     rest = y - operator.apply(middle.expand(1, *spec.shape).contiguous())
     if not derived.mixes_channels(operator, spec.shape):
         unit = scale.view(-1, *[1] * (y.ndim - 2))
         return (rest / unit).where(unit > 0, 0.0), operator, unit
-    shared = (codec.limits[1] - codec.limits[0]) / 2
+    shared = float(scale.max()) if codec.scaling else (codec.limits[1] - codec.limits[0]) / 2
     mixed = Linear(lambda x: operator.apply(x * (scale / shared).to(x)))
     return rest / shared, mixed, torch.tensor(shared)
 

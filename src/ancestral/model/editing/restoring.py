@@ -161,7 +161,8 @@ class Task:
             rows = y[[position % len(y) for position in range(len(x))]]
             made = spec.from_x(x)
             made = made + operator.pseudo_inverse(rows.to(made) - operator.apply(made), spec.shape)
-            return spec.codec.decode(_in_range(made, rows, operator, self.sampler.clip or 1.0))
+            limit = self.sampler.clip or 1.0 if spec.codec.bounded else math.inf
+            return spec.codec.decode(_in_range(made, rows, operator, limit))
 
     def check(self, items: Tensor) -> tuple[str, ...]:
         """Say what the user should know of the samples, in the units of the data."""
@@ -362,7 +363,7 @@ def _condition_for(
     spec: DataSpec, operator: Operator, noise: float, values: Mapping[str, ConditionValues]
 ) -> tuple[str, derived.Degradation] | None:
     """The condition that says a measurement, by its name and how it is made, unless it has another value."""
-    degradations = derived.degradations(spec.further)
+    degradations = derived.degradations(spec.further, spec.periodic)
     fitting = [
         name
         for name, degradation in degradations.items()

@@ -1,6 +1,7 @@
 """Whether images are like the data: their power at each frequency beside that of items of the data."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -56,18 +57,40 @@ class Spectra:
     def _spectrum(self, x: Tensor) -> Tensor:
         """The log of the power in each band, float64 (B, bands); the mean of an item has no part in it."""
         x = x.detach().cpu().double()
-        x = x if x.ndim > 2 else x[:, None]
-        sides, axes = x.shape[2:], range(2, x.ndim)
-        for axis in axes:  # mirrored, as a jump from one border to the other would have power at all frequencies
-            x = torch.cat([x, x.flip(axis)], axis)
-        power = torch.fft.fftn(x, dim=tuple(axes), norm="ortho").abs().square().mean(1).flatten(1)
-        # in cycles along the longest side
-        grid = torch.meshgrid(*(torch.fft.fftfreq(2 * side) * max(sides) for side in sides), indexing="ij")
-        frequency = torch.stack(grid).square().sum(0).sqrt().flatten()
-        varying = frequency > 0
-        # the corners beyond the highest frequency of an axis are a part of the last band
-        octave = (BANDS * frequency[varying].clamp(1, max(1.0, 0.49 * max(sides))).log2()).long()
-        _, band = torch.unique(octave, return_inverse=True)  # without the bands that hold no frequency
-        sums = power.new_zeros(len(x), int(band.max()) + 1).index_add_(1, band, power[:, varying])
-        spectra: Tensor = (sums / band.bincount() + self.floor**2).log()
+        power = powers(x if x.ndim > 2 else x[:, None], BANDS, over_channels=True).power[:, 0]
+        spectra: Tensor = (power + self.floor**2).log()
         return spectra
+
+
+class Powers(NamedTuple):
+    """The mean power of items in bands of frequency, (B, C, bands), and the octave of each band.
+
+    Octave k begins at 2^k cycles along the longest side; the first one has all that is lower, but for the mean.
+    """
+
+    power: Tensor
+    octaves: Tensor
+
+
+def powers(x: Tensor, bands: int = 1, over_channels: bool = False) -> Powers:
+    """Return the power of items (B, C, *sides) in bands of frequency, over all directions; the mean has no part in it.
+
+    Args:
+        x: The items.
+        bands: The number of bands in an octave.
+        over_channels: Whether it is that of all channels together.
+    """
+    sides, axes = x.shape[2:], range(2, x.ndim)
+    for axis in axes:  # mirrored, as a jump from one border to the other would have power at all frequencies
+        x = torch.cat([x, x.flip(axis)], axis)
+    power = torch.fft.fftn(x, dim=tuple(axes), norm="ortho").abs().square()
+    power = (power.mean(1, keepdim=True) if over_channels else power).flatten(2)
+    # in cycles along the longest side
+    grid = torch.meshgrid(*(torch.fft.fftfreq(2 * side) * max(sides) for side in sides), indexing="ij")
+    frequency = torch.stack(grid).square().sum(0).sqrt().flatten()
+    varying = frequency > 0
+    # the corners beyond the highest frequency of an axis are a part of the last band
+    octave = (bands * frequency[varying].clamp(1, max(1.0, 0.49 * max(sides))).log2()).long()
+    found, band = torch.unique(octave, return_inverse=True)  # without the bands that hold no frequency
+    sums = power.new_zeros(*power.shape[:2], len(found)).index_add_(2, band, power[..., varying])
+    return Powers(sums / band.bincount(), found / bands)

@@ -8,6 +8,7 @@ the same pixel, so every second output is a convolution of 2 taps with those two
 in the place of 36, for volumes 64 in the place of 216.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ancestral.base.transforms import transformed
+from ancestral.nets.space import extend
 
 CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 SUMS = {1: "iax,onx->iona", 2: "iax,jby,onxy->ijonab", 3: "iax,jby,kcz,onxyz->ijkonabc"}
@@ -32,7 +34,14 @@ else:
 class _Mixin(_Base):
     """Common part of the three classes, before PyTorch's class."""
 
+    periodic: tuple[int, ...] = ()
+    """Axes of space that go around, where the padding is the other end."""
+    wrapped: tuple[tuple[int, int], ...] = ()
+    """The padding before and after each axis that goes around; (0, 0) of the others."""
+
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if self.periodic:
+            input = extend(input, self.wrapped, self.periodic)
         device = input.device.type
         autocast = device == "cpu" and torch.is_autocast_enabled(device) and input.dtype != torch.float64
         recorded = autocast and torch.is_grad_enabled() and not torch.compiler.is_compiling()
@@ -61,6 +70,16 @@ CONV: dict[int, type[Conv]] = {1: Conv1d, 2: Conv2d, 3: Conv3d}
 """The convolution by the number of axes of space."""
 
 
+def go_around(net: nn.Module, periodic: tuple[int, ...]) -> None:
+    """Let the convolutions of a network pad these axes of space with their other end, in the place of zeros."""
+    for layer in net.modules() if periodic else ():
+        if isinstance(layer, Conv):
+            padding = [(side, axis in periodic) for axis, side in enumerate(map(int, layer.padding))]
+            layer.periodic = periodic
+            layer.wrapped = tuple((side * around, side * around) for side, around in padding)
+            layer.padding = tuple(side * (not around) for side, around in padding)
+
+
 class _Convolve(torch.autograd.Function):
     """The convolution in the dtype of x. Each gradient has the dtype of what it belongs to."""
 
@@ -81,7 +100,9 @@ class _Convolve(torch.autograd.Function):
         return dx, dw, db, None
 
 
-def upsampled_convolution(x: Tensor, weight: Tensor, bias: Tensor | None, taps: Tensor) -> Tensor:
+def upsampled_convolution(
+    x: Tensor, weight: Tensor, bias: Tensor | None, taps: Tensor, periodic: Sequence[int] = ()
+) -> Tensor:
     """Repeat each pixel twice along every axis, then convolve with 3 taps an axis and padding 1.
 
     Args:
@@ -89,6 +110,7 @@ def upsampled_convolution(x: Tensor, weight: Tensor, bias: Tensor | None, taps: 
         weight: The convolution's weight, (width, C, 3, ...).
         bias: Its bias, (width,), or None.
         taps: `TAPS` as a tensor on the device of x.
+        periodic: Axes of space that go around.
 
     Returns:
         (B, width, *2·sides).
@@ -97,7 +119,9 @@ def upsampled_convolution(x: Tensor, weight: Tensor, bias: Tensor | None, taps: 
     taps = taps.to(weight.dtype)
     weight = torch.einsum(SUMS[dims], *[taps] * dims, weight).flatten(0, dims)
     bias = None if bias is None else bias.repeat(2**dims)
-    h = CONVOLVE[dims](F.pad(x, (1, 1) * dims), weight, bias).movedim(1, -1)  # channels: an image for each i, j...
+    h = CONVOLVE[dims](extend(x, [(1, 1)] * dims, periodic), weight, bias).movedim(
+        1, -1
+    )  # channels: an image for each i, j...
     h = torch.unflatten(h, -1, (*[2] * dims, -1))
     for axis, side in enumerate(sides, 1):  # the first 2 that is left belongs to this axis
         pair = [h.narrow(axis, i, side).select(dims + 1, i) for i in (0, 1)]

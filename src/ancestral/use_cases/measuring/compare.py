@@ -139,7 +139,7 @@ def _compare_runs(plan: ComparePlan) -> Generator[Event, None, ComparisonResult]
         grids.append((entry.name, items[: PICTURE_CLOUD if items.ndim == 2 else PICTURE_SAMPLES]))
     result = ComparisonResult.from_runs(runs)
     if plan.folder is not None:
-        limits, names = plan.models[0].model.spec.codec.channel_limits, _class_names(plan.evaluations, len(grids[0][1]))
+        limits, names = plan.models[0].model.spec.limits, _class_names(plan.evaluations, len(grids[0][1]))
         picture = compositions.side_by_side(grids, limits, names)
         yield from output_files.write_results(plan.folder, {"compare.json": result, "compare.png": picture})
     return result

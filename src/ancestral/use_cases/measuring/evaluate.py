@@ -15,12 +15,13 @@ from ancestral.base.errors import InputError
 from ancestral.base.events import Event, Measured, Message, Work, Wrote
 from ancestral.base.options import option
 from ancestral.base.registries import METRICS, CustomMetric, MetricName
-from ancestral.conditions import LABEL, Condition, Limits
+from ancestral.conditions import LABEL, Condition, Limits, rolling
 from ancestral.declarations import DEFAULT_MEMBERS, Evaluate
 from ancestral.measure import time_needed
 from ancestral.measure.caption_evaluation import CaptionEvaluation
 from ancestral.measure.conditional_samples import EnsembleEvaluation
 from ancestral.measure.evaluation import Evaluation
+from ancestral.measure.lead_times import lead_scores
 from ancestral.measure.measured_samples import MetricEvents
 from ancestral.metrics.extractors import features
 from ancestral.model import Model
@@ -65,6 +66,8 @@ def plan(options: Evaluate) -> EvaluatePlan:
     source = entry.source(options.data)
     folder = output_files.check_folder(entry.folder if options.out is None else options.out, source, options.held_out)
     conditional = _measures_conditions(options, bool(entry.model.spec.further), samples)
+    if options.rollout is not None:
+        rolling(entry.model.spec.further if conditional else {}, options.rollout)
     beside = _beside(entry, options, conditional, processes.device)
     load = evaluated_models.opener([entry, *beside], options, source)
     temporary, evaluation, ensembles, captions = measurements.temporary_folder(processes), None, None, None
@@ -122,15 +125,18 @@ def _measure(plan: EvaluatePlan) -> Generator[Event, None, EvaluationResult]:
         items = yield from plan.samples.samples(plan.batch_size)
         captions = None if plan.captions is None else (yield from plan.captions.measure(plan.batch_size))
         measurement = plan.samples.metrics(items, plan.batch_size, options.metrics or METRICS, captions)
-        metrics = yield from write_samples(measurement, plan.folder, plan.samples.references.codec.channel_limits)
+        metrics = yield from write_samples(measurement, plan.folder, entry.model.spec.limits)
     if plan.ensembles is not None:
         conditional = yield from plan.ensembles.measure(plan.batch_size)
+        if options.rollout is not None:
+            leads = yield from lead_scores(plan.ensembles, options.rollout, plan.batch_size)
+            conditional = dataclasses.replace(conditional, leads=leads)
         yield Measured(conditional)
         if plan.folder is not None:
             pictures = {"ranks.png": plots.rank_plot(conditional.calibration)}
             if len(entry.model.spec.shape) > 1:
                 worst = yield from plan.ensembles.shown(conditional, plan.batch_size)
-                pictures["worst.png"] = compositions.truth_and_samples(worst, entry.model.spec.codec.channel_limits)
+                pictures["worst.png"] = compositions.truth_and_samples(worst, entry.model.spec.limits)
             yield from output_files.write_results(plan.folder, {facts.CONDITIONAL_FILE: conditional, **pictures})
     if plan.likelihood is not None:
         bound = yield from measure_likelihood(entry, plan.likelihood, plan.batch_size)

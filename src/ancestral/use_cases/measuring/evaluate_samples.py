@@ -69,5 +69,5 @@ def run(plan: SamplesPlan) -> Generator[Event, None, EvaluationResult]:
     metrics = options.metrics or METRICS
     size = items_at_once(samples.shape, options.batch_size)
     measurement = references.measure(Samples(samples.items, plan.labels, settings), size, metrics)
-    written = write_samples(measurement, plan.folder, references.codec.channel_limits)
+    written = write_samples(measurement, plan.folder, samples.spec.limits)
     return EvaluationResult((yield from plan.processes.first(written)))

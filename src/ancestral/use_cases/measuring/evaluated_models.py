@@ -129,6 +129,13 @@ def opener(entries: Sequence[EvaluatedModel], options: WithSamples, source: Any)
     """
     first, configs = entries[0], [one.model.config.data for one in entries]
     splits = {(config.validation, config.moved, config.left_out, config.fingerprint) for config in configs}
+    for other, config in zip(entries[1:], configs[1:], strict=True):
+        same_data = config.fingerprint == configs[0].fingerprint
+        if configs[0].held_out is not None and same_data and len(splits) > 1 and config.validation is None:
+            raise InputError(
+                f"{other.name} was trained on the items that {first.name} held out, and has seen the answers: train it "
+                f"with {option('validation', configs[0].validation)}"
+            )
     given = _given_of(entries, options, source)
     return loader(first.model.spec, first.data_config, configs[0] if len(splits) == 1 else None, given)
 

@@ -19,6 +19,8 @@ from ancestral.config import Config, DataConfig
 from ancestral.config.data_config import plain_image_size
 from ancestral.config.run_files import check_outside
 from ancestral.data.lazy_dataset import SizesDifferError
+from ancestral.data.scales import proposed_scale
+from ancestral.data.spec import GapsDifferError
 from ancestral.declarations import Inspect
 from ancestral.measure import findings
 from ancestral.measure.condition_findings import condition_findings, condition_statistics, fault_findings
@@ -84,7 +86,8 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
     duplicates = [*findings.duplicate_findings(items, _classes(items), plan.config.data.leave_out_copies)]
     if plan.config.data.leave_out_copies:
         items = items.without(items.copies)
-    dataset, values, files = items.data, items.values, items.files
+    dataset, files = items.data, items.files
+    values = dataclasses.replace(items.values, channels=dataset.spec.titles)
     classes = _classes(items)
     rows += _findings(items, plan.config, classes, faults, duplicates)
     config, cost = judged_cost(options, plan.config, dataset, values.shape, rows)
@@ -103,7 +106,7 @@ def run(plan: InspectPlan) -> Generator[Event, None, DataReport]:
         cost=cost,
         rate=dataset.rate,
         conditions=condition_statistics(dataset),
-        command=configs.command(plan.config) if trainable and not from_python else "",
+        command=_command(plan.config, dataset) if trainable and not from_python else "",
     )
     report = dataclasses.replace(report, sheet=compositions.contact_sheet(report, dataset))
     path, json = plan.sheet, plan.json
@@ -126,9 +129,19 @@ def _opened(
         rows.append(Finding("sizes", "error", text, advice))
         form |= {"image_size": PROBE_SIZE}
         source = yield from data.opening(options.source, memory=0, faults=faults, **form)
+    except GapsDifferError as error:
+        text, _, advice = error.text.partition(": ")
+        rows.append(Finding("gaps", "error", text, advice))
+        source = yield from data.opening(options.source, memory=0, faults=faults, **{**form, "gaps": "random"})
     if not len(source):
         raise InputError(f"{source.name} holds no items that can be read")
     return source
+
+
+def _command(config: Config, dataset: data.Dataset) -> str:
+    """The command that trains on the data, with the scale that is proposed for fields unless the user named one."""
+    proposed = dataset.spec.grid is not None and config.data.scale is None
+    return configs.command(config) + (f" --scale {proposed_scale(dataset)}" if proposed else "")
 
 
 def _classes(items: InspectedItems) -> dict[str, int]:
@@ -157,6 +170,7 @@ def _findings(
         *findings.flat_finding(flat, config.data.background),
         *findings.value_findings(items.values),
         *findings.channel_findings(dataset),
+        *(() if config.data.scale is not None else findings.scale_finding(dataset)),
         *(
             ()
             if config.data.held_out is not None and config.data.held_out.by_blocks

@@ -76,7 +76,7 @@ def plan_likelihood(entry: EvaluatedModel, options: Evaluate, source: Any, load:
     settings = facts.LikelihoodSettings(
         T=schedule.steps,
         variance=options.variance or ("learned" if learned else "large"),
-        clip=True if options.clip is None else options.clip,
+        clip=codec.bounded if options.clip is None else options.clip,
         decoder=options.decoder or ("exact" if codec.level else "density"),
         passes=options.passes,
         seed=options.seed,
@@ -133,8 +133,11 @@ def _choose_items(
     if spec.further:
         names = ", ".join(spec.further)
         notes.append(f"The model was conditioned on {names} of each item, so these are bits given those.")
-    if not codec.level and (bits := _bits_of_scale(codec)):
-        notes.append(f"Densities are of the data scaled to [-1, 1]; in its own units add {bits:.4g} bits/dim.")
+    if not all(scale.linear for scale in codec.scaling):
+        notes.append(f"Densities are of the data by the scale {entry.model.config.data.scale}.")
+    elif not codec.level and (bits := _bits_of_scale(codec)):
+        unit = "[-1, 1]" if codec.bounded else "a standard deviation of ½"
+        notes.append(f"Densities are of the data scaled to {unit}; in its own units add {bits:.4g} bits/dim.")
     n = min(LIKELIHOOD_ITEMS, len(dataset)) if options.n is None else options.n
     items = EvalItems.choose(dataset, n, codec, conditions.inputs)
     text = str(name) if isinstance(name, str | Path) else data.name
@@ -173,7 +176,8 @@ def measure_likelihood(
 
 def _bits_of_scale(codec: Codec) -> float:
     """The bits/dim that densities in the units of floats have more than those in [-1, 1]; constant channels have 0."""
-    scales = [(high - low) / 2 for low, high in codec.ranges or (codec.limits,)]
+    ranges = codec.ranges or (codec.limits,)
+    scales = [scale.half for scale in codec.scaling] or [(high - low) / 2 for low, high in ranges]
     return sum(math.log2(scale) for scale in scales if scale) / len(scales)
 
 
@@ -181,4 +185,4 @@ def _unit(codec: Codec) -> str:
     """What errors of x̂_0 are in the units of."""
     if codec.level:
         return f"0..{codec.limits[1]:.0f}"
-    return "[-1, 1]" if codec.ranges else facts.DATA_UNIT
+    return "[-1, 1]" if codec.by_channel else facts.DATA_UNIT

@@ -26,6 +26,7 @@ from ancestral.use_cases.sampling import requests
 from ancestral.use_cases.sampling.edit_files import files_of, paths_of
 from ancestral.use_cases.sampling.edit_folder import FolderPlan, edited_folder, is_folder, planned_folder
 from ancestral.use_cases.sampling.edit_inputs import check_images, edit_input
+from ancestral.use_cases.sampling.edit_series import SeriesPlan, edited_series, planned_series
 from ancestral.use_cases.sampling.sampling_plan import SamplingPlan
 from ancestral.use_cases.sampling.sweep_table import first_cell, planned_sweep, written_sweep
 
@@ -35,15 +36,15 @@ COMPARED_SHOWN = 32
 """The largest number of cells of a table whose figures are said; the result has those of all."""
 
 
-def plan(options: Edit) -> SamplingPlan | FolderPlan:
-    """Decide how an image is edited, or each image of a folder, and into which files.
+def plan(options: Edit) -> SamplingPlan | FolderPlan | SeriesPlan:
+    """Decide how an image is edited, or each image of a folder or field of a file, and into which files.
 
     Raises:
         InputError: If the model cannot do this, the images cannot be read, an option does not apply, or `like` was made
             otherwise.
     """
     _check_options(options)
-    return planned_folder(options) if is_folder(options) else _planned(options)
+    return planned_folder(options) if is_folder(options) else planned_series(options) or _planned(options)
 
 
 def _planned(options: Edit) -> SamplingPlan:
@@ -71,8 +72,8 @@ def _planned(options: Edit) -> SamplingPlan:
     return SamplingPlan(options, (process,), process.recipe, out, tuple(dict.fromkeys(notes)), gif, film, given=given)
 
 
-def run(plan: SamplingPlan | FolderPlan) -> Generator[Event, None, EditingResult]:
-    """Make the samples of an edit, or of those of a folder, and write the files.
+def run(plan: SamplingPlan | FolderPlan | SeriesPlan) -> Generator[Event, None, EditingResult]:
+    """Make the samples of an edit, or of those of a folder or a series, and write the files.
 
     Yields:
         The method and why it was taken, the progress, each state of the reverse process, and the files written.
@@ -82,6 +83,8 @@ def run(plan: SamplingPlan | FolderPlan) -> Generator[Event, None, EditingResult
     """
     if isinstance(plan, FolderPlan):
         return (yield from edited_folder(plan, lambda options: _run(_planned(options))))
+    if isinstance(plan, SeriesPlan):
+        return (yield from edited_series(plan, _planned))
     return (yield from _run(plan))
 
 

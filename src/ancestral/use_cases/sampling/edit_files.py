@@ -10,8 +10,10 @@ from torch import Tensor
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
 from ancestral.conditions import Limits
+from ancestral.config.data_sources import FIELDS_WRITTEN, suffix_of
 from ancestral.config.request import Request
 from ancestral.config.run_files import check_outside
+from ancestral.data import field_files
 from ancestral.data.decoding import from_pixels
 from ancestral.declarations import Edit
 from ancestral.model.editing.edited_samples import settings_of
@@ -23,7 +25,7 @@ from ancestral.samplers import Recording
 from ancestral.use_cases.output_files import check_empty, check_kind_of_path, folder_of, path_of, stem_of
 from ancestral.use_cases.sampling.sampling_plan import SamplingPlan
 
-EDIT_FILES = ".png, .npz or the name of a folder"
+EDIT_FILES = f".png, .npz, {FIELDS_WRITTEN} or the name of a folder"
 LONGEST_EDIT_STEM = 60
 """The largest number of characters of a folder's name that are those of images."""
 
@@ -44,7 +46,7 @@ def paths_of(options: Edit, request: Request, model: TrainedModel) -> tuple[Path
     """The folder or the file of the samples, the animation and the film strip."""
     folder = folder_of(options.model, "edits") / _stem(options, request)
     out = folder if options.out is None else Path(options.out)
-    _check_out(out, options)
+    _check_out(out, options, model)
     default = out / "film.png" if out.suffix == "" else out.with_name(f"{out.stem}-film.png")
     film = path_of(options.film, default)
     gif = path_of(options.gif, default.with_name(default.name.replace("film.png", "walk.gif")))
@@ -55,9 +57,12 @@ def paths_of(options: Edit, request: Request, model: TrainedModel) -> tuple[Path
     return out, gif, film
 
 
-def _check_out(out: Path, options: Edit) -> None:
+def _check_out(out: Path, options: Edit, model: TrainedModel) -> None:
     """Raise InputError if the samples could not be written."""
     suffix = out.suffix.lower()
+    if suffix_of(out.name) in field_files.FORMATS:
+        field_files.check_format(out, model.spec)
+        return
     if suffix and suffix not in (".png", ".npz"):
         raise InputError(f"cannot write {out.suffix} files; {option('out')} takes {EDIT_FILES}")
     if not suffix:
@@ -124,8 +129,13 @@ def files_of(plan: SamplingPlan, recording: Recording, deviation: Tensor | None)
         extras[plan.gif] = partial(_animate, items=items, limits=limits)
     if plan.film is not None:
         extras[plan.film] = film
+
+    def fields(path: Path) -> None:
+        field_files.write_fields(path, field_files.to_xarray(items, spec, text("")), spec)
+
     kinds: dict[str, Callable[[Path], None]] = {".png": picture, ".npz": array}
-    files = {plan.out: kinds.get(plan.out.suffix.lower(), folder)}
+    kinds |= dict.fromkeys(field_files.FORMATS, fields)
+    files = {plan.out: kinds.get(suffix_of(plan.out.name), folder)}
     return files | {path: write for path, write in extras.items() if plan.out.suffix or path.parent != plan.out}
 
 

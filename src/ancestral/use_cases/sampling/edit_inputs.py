@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ancestral.base.errors import InputError
+from ancestral.conditions import FieldLimits, Limits
 from ancestral.config.request import EditRequest, ImageRef, Request
 from ancestral.data.spec import DataSpec
 from ancestral.declarations import Edit
@@ -65,7 +66,7 @@ def edit_input(options: Edit, model: TrainedModel, settings: EditRequest) -> Edi
         notes = reading_notes(spec, options.image, windowed)
     return EditInput(
         {"image": options.image, **({"operator": operator} if is_measured else {})},
-        (ContextColumn("input", image[None], spec.codec.channel_limits),),
+        (ContextColumn("input", image[None], spec.limits),),
         editing.changed_part(settings, image.shape[1:]),
         {"image": image_ref(options.image, image)},
         tuple(notes),
@@ -87,7 +88,7 @@ def _input_with_mask(options: Edit, spec: DataSpec, settings: EditRequest) -> Ed
     values = {"image": image_ref(options.image, image)}
     if settings.extend is not None:
         canvas = editing.canvas_of(settings.extend, image.shape[1:])
-        limits = spec.codec.channel_limits
+        limits = spec.limits
         shown = (ContextColumn("input", image[None], limits), _known(spec, canvas.widened(image), canvas.new))
         return EditInput({"image": options.image}, shown, canvas.new, values, tuple(notes))
     if options.box is None:
@@ -99,7 +100,7 @@ def _input_with_mask(options: Edit, spec: DataSpec, settings: EditRequest) -> Ed
     assert change is not None  # as there is a mask
     return EditInput(
         {"image": options.image, "mask": reading},
-        (ContextColumn("input", image[None], spec.codec.channel_limits), _known(spec, image, change)),
+        (ContextColumn("input", image[None], spec.limits), _known(spec, image, change)),
         change,
         {**values, "mask": image_ref(source, reading.values)},
         (*filter(None, [reading.note]), *notes),
@@ -110,7 +111,9 @@ def _known(spec: DataSpec, image: Tensor, change: Tensor) -> ContextColumn:
     """An image (C, *sides) as it is shown without what changes."""
     codec = spec.codec
     known, limits = torch.where(change, *codec.limits).to(image.dtype)[None], codec.limits
-    by_channel = (*codec.ranges, limits) if codec.ranges else limits
+    by_channel: Limits = (*codec.ranges, limits) if codec.ranges else limits
+    if isinstance(spec.limits, FieldLimits):  # `limits` lie around those of each channel
+        by_channel = spec.limits
     return ContextColumn("known", torch.cat([image, known])[None], by_channel, masked=True)
 
 

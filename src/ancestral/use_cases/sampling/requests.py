@@ -136,7 +136,7 @@ def swept_axes(options: Sample | Edit) -> dict[str, tuple[SweptValue, ...]] | No
 
 def _given(options: Sample | Edit) -> dict[str, Any]:
     """The settings of a request that are given, by the names of `Request.of`; models are loaded later."""
-    values = {name: getattr(options, key) for name, key in SETTINGS.items() if name != "weak"}
+    values = {name: getattr(options, key, None) for name, key in SETTINGS.items() if name != "weak"}
     return {name: READERS.get(name, lambda value: value)(value) for name, value in values.items() if value is not None}
 
 

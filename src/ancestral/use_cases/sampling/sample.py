@@ -10,8 +10,10 @@ from ancestral.base.device import cpu_threads
 from ancestral.base.errors import InputError
 from ancestral.base.events import Event, Message
 from ancestral.base.options import option
+from ancestral.config.data_sources import suffix_of
 from ancestral.config.request import SAMPLER_OPTIONS, Request
 from ancestral.data.dataset import evenly_spaced
+from ancestral.data.field_files import FORMATS
 from ancestral.data.spec import channel_mean
 from ancestral.declarations import Sample
 from ancestral.model import Model
@@ -41,11 +43,14 @@ def plan(options: Sample) -> SamplingPlan:
     process = model.process(request)
     if options.branch is not None:
         requests.check_seed(options, process)
-    single = _is_single(options, request, process)
+    single = _is_single(options, request, process) and not process.rollout
+    if process.rollout and (options.gif or options.film):
+        raise InputError(f"{option('rollout')} has no picture of one reverse process: leave gif and film out")
     process = dataclasses.replace(process, recipe=dataclasses.replace(process.recipe, single=single))
     out, gif, film = paths_of(options, process)
     notes = [*process.notes, *requests.snapshot_notes(options, request.objects.weak)]
-    notes += other_images([path for path in (out, gif, film) if path is not None])
+    pictures = [path for path in (out, gif, film) if path is not None and suffix_of(path.name) not in FORMATS]
+    notes += other_images(pictures)
     return SamplingPlan(options, (process,), process.recipe, out, tuple(notes), gif, film)
 
 
@@ -106,13 +111,14 @@ def run(plan: SamplingPlan) -> Generator[Event, None, SamplingResult]:
         guidance=recipe.guidance,
         paths=paths,
         codec=codec.kind,
-        means=channel_mean(samples) if samples.ndim > 2 else (),
+        means=channel_mean(samples.flatten(0, 1) if plan.process.rollout else samples) if samples.ndim > 2 else (),
         data_means=plan.model.spec.mean,
         index=recipe.indices,
         given=recipe.given,
         avoid=recipe.avoid,
         then=tuple(one.model.name for one in then),
         sweep=recipe.sweep,
+        channels=plan.model.spec.titles,
     )
     if means := channel_means(result):
         yield Message(means)

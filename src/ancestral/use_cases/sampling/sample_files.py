@@ -10,8 +10,11 @@ from pathlib import Path
 
 from ancestral.base.errors import InputError
 from ancestral.base.options import option
+from ancestral.base.quantities import format_hours
+from ancestral.config.data_sources import FIELDS_WRITTEN, suffix_of
 from ancestral.config.request import SAMPLER_OPTIONS, ImageRef, Request
 from ancestral.config.run_files import check_outside
+from ancestral.data import field_files
 from ancestral.data.decoding import from_pixels
 from ancestral.declarations import Sample
 from ancestral.model.condition_values import ConditionValues, captions
@@ -25,7 +28,7 @@ from ancestral.use_cases.output_files import check_empty, check_kind_of_path, fo
 from ancestral.use_cases.sampling import requests
 from ancestral.use_cases.sampling.sampling_plan import SamplingPlan
 
-SAMPLE_FILES = ".png, .gif, .webp, .mp4, .npz or the name of a folder"
+SAMPLE_FILES = f".png, .gif, .webp, .mp4, .npz, {FIELDS_WRITTEN} or the name of a folder"
 LONGEST_SAMPLE_STEM = 100
 """The largest number of characters of a file name that is made of the settings, without its suffix."""
 ANIMATION_HEIGHT = 400
@@ -37,7 +40,7 @@ def paths_of(options: Sample, process: Process) -> tuple[Path, Path | None, Path
     folder = folder_of(options.model, "samples")
     stem = _stem(options, process.recipe, [one.model.name for one in process.chain[1:]])
     out = folder / f"{stem}.png" if options.out is None else Path(options.out)
-    _check_out(out, process.model)
+    _check_out(out, process.model, bool(process.rollout))
     gif, film = path_of(options.gif, folder / f"{stem}.gif"), path_of(options.film, folder / f"{stem}-film.png")
     for path, one in product(filter(None, (out, gif, film)), process.chain):
         check_outside(path, one.model.config.data.source)
@@ -57,12 +60,12 @@ def files_of(
     process, options, out, samples = plan.process.given(recording), plan.options, plan.out, recording.samples
     assert isinstance(options, Sample)
     model, request, items, values = process.labelled or process.model, process.recipe, process.items, process.values
-    spec, limits, suffix = process.model.spec, process.limits, out.suffix.lower()
-    before = compositions.condition_columns(values, items)
+    spec, limits, suffix = process.model.spec, process.limits, suffix_of(out.name)
+    before = compositions.condition_columns(values, items, limits)
     tiles = 1 + sum(len(part.images) > 1 or len(items) == 1 for part in before)
     period = 1 if request.indices is not None else _period(request, model, values)
     period = 1 if tiles > 1 and period >= len(items) else period
-    columns = pictures.grid_columns(len(items), spec.shape, period, tiles)  # one label in each column
+    columns = pictures.grid_columns(len(items), pictures.shown_shape(spec), period, tiles)  # one label in each column
     names = (
         captions(values, items, class_names(model.spec, items, request.label))
         if options.captions is not False
@@ -75,7 +78,14 @@ def files_of(
 
     def grid(path: Path) -> None:
         picture = partial(pictures.picture, samples, columns, 500, limits, names, context)
-        writers.write_picture(path, from_pixels(samples[0]) if request.single else picture(), text(request))
+        if process.rollout:  # a row for each sample
+            states = range(1, samples.shape[1] + 1)
+            leads = [format_hours(state * spec.hours) if spec.hours else str(state) for state in states] * len(samples)
+            titles = None if options.captions is False else leads
+            picture = partial(pictures.picture, samples.flatten(0, 1), len(states), 500, limits, titles)
+        drawn = from_pixels(samples[0]) if request.single else picture()
+        legend = None if request.single or options.captions is False else limits
+        writers.write_picture(path, pictures.with_legend(drawn, legend), text(request))
 
     def animate(path: Path) -> None:
         draw = partial(compositions.with_estimates, columns=columns, limits=limits, captions=names, context=context)
@@ -94,12 +104,17 @@ def files_of(
         conditions = {name: value.array(items) for name, value in values.items()}
         writers.write_array(path, samples, label_tensor(model.spec, items, request.label), conditions)
 
+    def fields(path: Path) -> None:
+        conditions = {name: value.array(items) for name, value in values.items()}
+        content = field_files.to_xarray(samples, spec, text(request), conditions, plan.process.start)
+        field_files.write_fields(path, content, spec)
+
     def film(path: Path) -> None:
         strip = compositions.film(stills, width=1180, limits=limits, captions=names, context=context)
         writers.write_picture(path, strip, text(dataclasses.replace(request, single=False)))
 
     kinds: dict[str, Callable[[Path], None]] = dict.fromkeys(writers.ANIMATIONS, animate)
-    kinds |= {".npz": array, ".png": grid}
+    kinds |= {".npz": array, ".png": grid, **dict.fromkeys(field_files.FORMATS, fields)}
     files = {out: kinds.get(suffix, single_files)}
     if plan.gif is not None:
         files[plan.gif] = animate
@@ -160,10 +175,15 @@ def _without_suffix(value: ImageRef | str) -> str:
     return Path(value.name).stem if isinstance(value, ImageRef) else value
 
 
-def _check_out(out: Path, model: TrainedModel) -> None:
+def _check_out(out: Path, model: TrainedModel, in_time: bool) -> None:
     """Raise InputError if the samples could not be written."""
     if out.suffix.lower() == ".npz" and (name := writers.array_name(model.spec.shape)) in model.spec.conditions:
         raise InputError(f"{out} would hold two arrays called {name}, the samples and a condition: give a folder")
+    if suffix_of(out.name) in field_files.FORMATS:
+        field_files.check_format(out, model.spec, "states in time" * in_time)
+        return
+    if in_time and out.suffix.lower() not in (".npz", ".png"):
+        raise InputError(f"{option('rollout')} writes a .nc, .zarr, .npz or .png: give {option('out', 'forecast.nc')}")
     if out.suffix.lower() in (*writers.ANIMATIONS, ".npz", ".png"):
         return
     if out.suffix:

@@ -68,7 +68,7 @@ def with_parts_of(initial: Model | str | Path, config: Config) -> Config:
     given = source.data.given
     if given is not None:  # places of the data of the model say nothing of these
         given = tuple(one for one in given if not one.lost)
-    data = dataclasses.replace(config.data, augment=source.data.augment, given=given)
+    data = dataclasses.replace(config.data, augment=source.data.augment, given=given, scale=source.data.scale)
     if spec.codec.level is None and spec.shape[0] > 1 and not spec.codec.ranges:  # as in imported models
         data = dataclasses.replace(data, ranges="shared")
     if spec.rate is not None:

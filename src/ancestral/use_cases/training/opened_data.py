@@ -21,6 +21,7 @@ from ancestral.config.run_files import TrainingCost
 from ancestral.data import Dataset, DataSpec, InMemoryDataset
 from ancestral.data.equal_items import moved_rows
 from ancestral.data.partners import AbsentError
+from ancestral.data.scales import fitted_codec, with_codec
 from ancestral.data.spec import NOTHING_TO_LEARN, SPEC_ITEMS
 from ancestral.guidance import NO_CLASS
 from ancestral.measure import reference
@@ -90,7 +91,8 @@ def opened(plan: TrainPlan) -> Generator[Event, None, RunSetup]:
     config, moved_notes = yield from with_copies_together(plan, config, dataset)
     notes += [f"{finding.text}; {finding.advice}" for finding in channel_findings(dataset)]
     training, held_out, split_notes = split(dataset, config, plan.validation)
-    notes += [*lacking_notes, *copies_notes, *moved_notes, *split_notes]
+    training, held_out = _scaled(plan, config, training, held_out)
+    notes += [*lacking_notes, *copies_notes, *moved_notes, *split_notes, *_border_notes(training, config)]
     return RunSetup(config, training, held_out, plan.parts, tuple(notes))
 
 
@@ -110,6 +112,19 @@ def _read(plan: TrainPlan) -> Generator[Event, None, Dataset]:
         if not isinstance(fault, AbsentError):
             raise fault
     return dataset
+
+
+def _scaled(
+    plan: TrainPlan, config: Config, training: Dataset, held_out: Dataset | None
+) -> tuple[Dataset, Dataset | None]:
+    """The data in the scale of the run: that of the run or the model that is trained further, or one that is fitted to
+    the items to train on.
+    """
+    if config.data.bounded:
+        return training, held_out
+    spec = _spec_before(plan)
+    codec = spec.codec if spec is not None and spec.codec.scaling else fitted_codec(training, config.data.scale or "")
+    return with_codec(training, codec), None if held_out is None else with_codec(held_out, codec)
 
 
 def _with_conditions_before(
@@ -139,7 +154,8 @@ def _check_same_data(saved: Config, config: Config, dataset: Dataset, folder: Ru
         if now == count:
             differences = [f"other items or labels, of the same number, {now}"]
     trained_on, spec = _saved_spec(folder), spec_of(dataset, config)
-    for name in ("shape", "codec", "rate") if trained_on is not None else ():
+    compared = ("shape", "codec", "rate") if config.data.bounded else ("shape", "rate")  # scales are of the split
+    for name in compared if trained_on is not None else ():
         if getattr(trained_on, name) != getattr(spec, name):
             differences.append(f"items of the {name} {getattr(spec, name)}, not {getattr(trained_on, name)}")
     if trained_on is not None and spec.classes and trained_on.classes != spec.classes:  # labels may be absent
@@ -233,7 +249,19 @@ def with_copies_together(
 
 def _order_notes(dataset: Dataset, part: HeldOut) -> tuple[str, ...]:
     """Say if single items are held out of data in order."""
+    if dataset.in_time and not part.by_blocks:
+        return (f"the last {part.share:.0%} of the times are held out; {option('validation')} takes other stretches",)
     return () if part.by_blocks else tuple(f"{one.text}; {one.advice}" for one in order_finding(dataset))
+
+
+def _border_notes(dataset: Dataset, config: Config) -> tuple[str, ...]:
+    """Say which axes go around because their coordinates do."""
+    around = [dataset.spec.axis_names[axis] for axis in dataset.spec.with_borders(None).periodic]
+    if config.data.periodic is not None or not around:
+        return ()
+    return (
+        f"{around[0]} goes around 360 degrees, and so does the network; {option('periodic', 'none')} ends it there",
+    )
 
 
 def split(dataset: Dataset, config: Config, validation: Any) -> tuple[Dataset, Dataset | None, tuple[str, ...]]:

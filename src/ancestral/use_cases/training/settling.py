@@ -163,7 +163,7 @@ class KernelDistance:
     """
 
     def __init__(self, spec: DataSpec, device: torch.device) -> None:
-        self.extractor = extractors.extractor(extractors.default_name(spec.shape), spec.shape, spec.codec, device)
+        self.extractor = extractors.extractor(extractors.default_name(spec), spec.shape, spec.codec, device)
         self.title = self.extractor.title("KID")
         self.width = self.extractor.width
 

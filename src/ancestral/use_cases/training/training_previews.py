@@ -90,7 +90,9 @@ def _size(spec: DataSpec) -> tuple[int, int]:
     conditions = spec.further
     tiles = 2 + sum(kind.on_grid for kind in conditions.values()) if conditions else 1
     count = PREVIEW_TILES // tiles
-    columns = pictures.grid_columns(count, spec.shape, 1 if conditions else len(spec.classes) or 1, tiles)
+    columns = pictures.grid_columns(
+        count, pictures.shown_shape(spec), 1 if conditions else len(spec.classes) or 1, tiles
+    )
     return PREVIEW_POINTS if len(spec.shape) == 1 else columns * -(-count // columns), columns
 
 
@@ -161,11 +163,14 @@ def _write_beside(grid: Path, samples: Tensor, spec: DataSpec) -> None:
 def _pictures(trainer: Trainer, recording: Recording, given: Examples) -> tuple["PillowImage", "PillowImage"]:
     """Draw the grid of a preview, and the film strip of the items whose states were recorded."""
     spec, n = trainer.spec, len(recording.samples)
-    labels, limits = given.label or spec.classes, spec.codec.channel_limits
+    labels, limits = given.label or spec.classes, spec.limits
     names = captions(given.values, range(n), [labels[i % len(labels)] for i in range(n)] if labels else None)
     after = [] if given.items is None else [pictures.ContextColumn(pictures.TRUTH_TITLE, given.items.items, limits)]
-    context = pictures.ContextColumns(compositions.condition_columns(given.values, range(n)), after).at(range(n))
+    context = pictures.ContextColumns(compositions.condition_columns(given.values, range(n), limits), after).at(
+        range(n)
+    )
     grid = pictures.picture(recording.samples, _size(spec)[1], 500, limits, names, context)
+    grid = pictures.with_legend(grid, limits)
     followed = trainer.distributed.positions(n)
     texts = [names[i] for i in followed] if names else []
     film = compositions.film(recording.states, limits=limits, captions=texts, context=context.at(followed))

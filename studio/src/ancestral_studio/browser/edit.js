@@ -198,13 +198,13 @@ class EditTab extends RequestTab {
   }
 
   addStep(step) {
-    const { columns, count, width, height } = step;
+    const { columns, count, width, height, channels } = step;
     if (this.outdated) {
       this.outdated = this.stepsShown = false;
       for (const part of [this.reel, this.grid, this.result]) part.clear();
     }
     const first = !this.reel.length;
-    this.reel.add({ ...step, layout: { columns, count, width, height } });
+    this.reel.add({ ...step, layout: { columns, count, width, height, channels } });
     if (first && !this.result.finished) this.look("Result");
   }
 

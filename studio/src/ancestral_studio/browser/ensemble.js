@@ -1,7 +1,7 @@
 // Samples of one condition as an ensemble: their mean, spread and quantiles, and how they are distributed at a pixel.
 
 import { el } from "../page/shared/elements.js";
-import { write } from "./dom.js";
+import { short, write } from "./dom.js";
 
 const MAPS = { mean: "mean", spread: "standard deviation", low: "5 % quantile", median: "median", high: "95 % quantile" };
 const SHARES = { low: 0.05, median: 0.5, high: 0.95 };
@@ -76,6 +76,15 @@ export class Ensemble {
     });
   }
 
+  /** The channel of fields at a row of a tile, whose channels are below one another, with the row in it; or null. */
+  channel(row) {
+    const { channels = [], height } = this.layout;
+    if (!channels.length) return null;
+    const tall = (height + 1) / channels.length, // with the line between two
+      place = Math.floor(row / tall);
+    return { ...channels[place], row: row - place * tall };
+  }
+
   draw() {
     if (this.element.hidden || !this.element.open) return;
     const { image, layout } = this,
@@ -105,7 +114,15 @@ export class Ensemble {
       Object.assign(canvas, { width, height });
       canvas.getContext("2d").putImageData(drawn[name], 0, 0);
     }
-    write(this.captions.spread, `${MAPS.spread}, white is ${most.toFixed(1)} of 255`);
+    const { channels = [] } = this.layout,
+      [{ name, low, high }] = [...channels, {}];
+    const white =
+      channels.length === 1
+        ? `${short(((high - low) * most) / 255)} of ${name}`
+        : channels.length
+          ? `${((100 * most) / 255).toFixed(1)} % of the range of a channel`
+          : `${most.toFixed(1)} of 255`;
+    write(this.captions.spread, `${MAPS.spread}, white is ${white}`);
     this.drawPixel();
   }
 
@@ -115,6 +132,8 @@ export class Ensemble {
       context = this.histogram.getContext("2d"),
       all = [0, 1, 2].map(channel => this.values(column, row, channel).sort());
     const isGrey = all.every(one => one.every((value, member) => value === all[0][member]));
+    const field = this.channel(row),
+      value = level => (field ? short(field.low + ((field.high - field.low) * level) / 255) : Math.round(level));
     context.clearRect(0, 0, 4 * BARS, HEIGHT);
     context.globalAlpha = isGrey ? 1 : 0.5;
     const said = (isGrey ? all.slice(0, 1) : all).map((sorted, channel) => {
@@ -122,11 +141,11 @@ export class Ensemble {
       for (const value of sorted) bars[Math.floor((value * BARS) / 256)]++;
       context.fillStyle = isGrey ? getComputedStyle(this.element).color : COLOURS[channel];
       bars.forEach((number, bar) => context.fillRect(4 * bar, HEIGHT, 3, (-HEIGHT * number) / sorted.length));
-      const [low, median, high] = Object.values(SHARES).map(share => Math.round(quantile(sorted, share)));
+      const [low, median, high] = Object.values(SHARES).map(share => value(quantile(sorted, share)));
       return `${median} (${low} to ${high})`;
     });
     const names = isGrey ? said : said.map((text, channel) => `${["red", "green", "blue"][channel]} ${text}`);
-    write(this.text, `row ${row}, column ${column}: median and 5 to 95 %: ${names.join(", ")}`);
+    write(this.text, `${field ? `${field.name}, ` : ""}row ${field?.row ?? row}, column ${column}: median and 5 to 95 %: ${names.join(", ")}`);
   }
 
   point(event) {

@@ -1,7 +1,7 @@
 // The steps of the reverse process, followed as they are computed, and scrubbed through afterwards.
 
 import { el } from "../page/shared/elements.js";
-import { button, icon, write } from "./dom.js";
+import { button, icon, short, write } from "./dom.js";
 import { picture } from "./grid.js";
 import { onPreferences, preference } from "./preferences.js";
 
@@ -27,6 +27,7 @@ export class Film {
     this.number = el("span");
     this.time = el("span", { class: "in-full" });
     this.text = el("output", { class: "small number step-text" }, this.number, this.time);
+    this.legend = el("p", { class: "small soft legend" });
     const play = { class: "icon", "aria-label": "Play", title: "Play (P)", disabled: true };
     this.play = button(icon("play"), () => this.toggle(), play);
     this.modes = Object.entries(MODES).map(([name, [title, label]]) =>
@@ -35,7 +36,7 @@ export class Film {
       }),
     );
     const choice = { class: "segments in-full", role: "group", "aria-label": "What is shown" };
-    this.element = el("div", { class: "film row" }, this.play, this.slider, this.text, el("div", choice, this.modes));
+    this.element = el("div", { class: "film row" }, this.play, this.slider, this.text, el("div", choice, this.modes), this.legend);
     onPreferences(() => preference("view") === "simple" && this.setMode("x0")); // which has no way back to it
   }
 
@@ -80,6 +81,8 @@ export class Film {
     write(this.number, `step ${step.index} of ${step.total - 1}`);
     write(this.time, `, t = ${Number(step.t.toPrecision(4))}`);
     this.slider.setAttribute("aria-valuetext", this.text.textContent);
+    const { channels = [] } = step.layout;
+    write(this.legend, channels.map(({ name, low, high }) => `${name}: black is ${short(low)}, white ${short(high)}`).join("; "));
     this.wanted = { step, mode: this.mode };
     if (this.loading) return;
     this.loading = true;

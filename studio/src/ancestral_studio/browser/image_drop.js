@@ -48,7 +48,7 @@ export const filesOf = event => [...((event.dataTransfer ?? event.clipboardData)
  */
 export function imageDrop(app, { label, chosen = () => {}, offered = async () => false }) {
   let image = null;
-  const input = hiddenFileInput("image/*,.npy,.npz", file => take(file));
+  const input = hiddenFileInput("image/*,.npy,.npz,.nc", file => take(file));
   const shown = el("img", { class: "pixels thumb", alt: "", hidden: true });
   const text = el("span", { class: "small soft wrap grow" });
   const choose = button("Choose a file", () => input.click());

@@ -129,8 +129,8 @@ export class SampleResult {
 
   addStep(step) {
     this.replace();
-    const { columns, count, width, height } = step;
-    this.made.layout = { columns, count, width, height };
+    const { columns, count, width, height, channels } = step;
+    this.made.layout = { columns, count, width, height, channels };
     this.tools.hidden = false;
     this.empty.hidden = true;
     this.reel.add({ ...step, layout: this.made.layout });
