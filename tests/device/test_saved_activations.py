@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from accelerator import OnDevice
+from accelerator import NAME, OnDevice
 from ancestral import config as configs
 from ancestral.data import InMemoryDataset
 from ancestral.nets import transformer
@@ -17,11 +17,12 @@ from ancestral.training import Trainer
 
 NETWORKS = {
     "digits": (configs.preset("digits").net, (1, 28, 28), 0.62),
-    "cifar10": (dataclasses.replace(configs.preset("cifar10").net, width=32), (3, 32, 32), 0.62),
+    "cifar10": (dataclasses.replace(configs.preset("cifar10").net, width=32, dropout=0.0), (3, 32, 32), 0.62),
     "transformer": (configs.TransformerConfig(width=64, depth=2, heads=2, patch=4, dropout=0.1), (1, 28, 28), 0.8),
 }
 """Networks, the shape of their items, and the largest share of the bytes that are kept, compared with plain autocast.
-Without the matrix of attention, which CUDA's kernel does not keep, it is less."""
+Without the matrix of attention, which CUDA's kernel does not keep, it is less. None has dropout between a norm and a
+product: there bfloat16 rounds once more than autocast, which `test_dropout_after_a_norm_rounds_once_more` bounds."""
 
 
 def plainly(function, x, *others):
@@ -32,10 +33,10 @@ def storage_of(tensor):
     return (tensor.inner if isinstance(tensor, OnDevice) else tensor).untyped_storage()
 
 
-def gradient_of(network, device, precision, seed):
+def gradient_of(network, device, precision):
     """The gradient of a step as one vector, and the bytes that it keeps for the backward pass."""
     net, shape, _ = NETWORKS[network]
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(0)
     items = torch.randint(0, 256, (8, *shape), dtype=torch.uint8, generator=generator)
     base = configs.preset("digits")
     train = dataclasses.replace(base.train, batch_size=4, precision=precision, steps=10)
@@ -66,27 +67,18 @@ def gradient_of(network, device, precision, seed):
     return torch.cat(gradients), sum(storage.nbytes() for storage in kept.values())
 
 
-def bytes_and_squared_errors(network, device, seed):
-    """The bytes that a step keeps, and the squared error of its gradient beside that in float32."""
-    gradient, kept = gradient_of(network, device, "bf16", seed)
-    truth, _ = gradient_of(network, "cpu", "fp32", seed)
-    return kept, ((gradient - truth).norm() / truth.norm()).square()
-
-
 @pytest.mark.parametrize("network", NETWORKS)
-def test_norms_keep_their_input_alone_at_the_same_precision(network, device, monkeypatch):
-    """The errors are those of rounding, which differ by 4 % from seed to seed where a processor rounds sums otherwise.
-    Norms in bfloat16 would add a quarter."""
-    ours = [bytes_and_squared_errors(network, device, seed) for seed in range(4)]
+def test_norms_keep_their_input_alone_and_give_the_gradient_of_autocast(network, device, monkeypatch):
+    """To the bit on the pretended accelerator. The kernels of a GPU may order their sums anew in each call."""
+    gradient, kept = gradient_of(network, device, "bf16")
     for module in (normalisation, transformer):
         monkeypatch.setattr(module, "in_float32", plainly)
-    theirs = [bytes_and_squared_errors(network, device, seed) for seed in range(4)]
-    (kept, error), (kept_by_autocast, error_of_autocast) = (
-        map(sum, zip(*each, strict=True)) for each in (ours, theirs)
-    )
+    by_autocast, kept_by_autocast = gradient_of(network, device, "bf16")
     assert kept <= NETWORKS[network][2] * kept_by_autocast, f"{kept:,} of {kept_by_autocast:,} bytes"
-    ratio = (error / error_of_autocast).sqrt()
-    assert ratio <= 1.1, f"{ratio:.3f}"
+    assert device != NAME or torch.equal(gradient, by_autocast)
+    truth, _ = gradient_of(network, "cpu", "fp32")
+    # by the triangle inequality the error is at most 1.02 times that of autocast
+    assert (gradient - by_autocast).norm() <= 0.02 * (by_autocast - truth).norm()
 
 
 def norms():
@@ -156,6 +148,32 @@ def test_its_gradient_can_be_differentiated(device):
 
     of_half, truth = second(torch.bfloat16), second(torch.float32)
     assert (of_half - truth).norm() < 0.05 * truth.norm()
+
+
+def test_dropout_after_a_norm_rounds_once_more(device):
+    """Norm, SiLU and dropout as in a residual block: two roundings of the result, and of the gradient."""
+    generator = torch.Generator().manual_seed(0)
+    x, slope = (torch.randn(4, 8, 16, 16, generator=generator).bfloat16() for _ in range(2))
+    norm, dropout, keys = GroupNorm(2, 8, silu=True), Dropout(0.1), torch.arange(4)
+
+    def result_and_gradient(device, dtype):
+        leaf = x.to(device, dtype).requires_grad_()
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+            out = dropout.to(device)(norm.to(device, torch.promote_types(dtype, torch.float32))(leaf), keys.to(device))
+        return out, torch.autograd.grad(out, leaf, slope.to(device, dtype))[0]
+
+    results = result_and_gradient(device, torch.bfloat16)
+    assert [result.dtype for result in results] == [torch.bfloat16] * 2
+    out, gradient = (result.detach().cpu().double() for result in results)
+    true_out, true_gradient = result_and_gradient("cpu", torch.float64)
+    unit = 1.01 * torch.finfo(torch.bfloat16).eps / 2  # a hundredth for float32, and products of two roundings
+    assert ((out - true_out).abs() <= 2 * unit * true_out.abs() + 1e-6).all()
+    # the gradient g of the norm is rounded, and that of x: (g - mean(g) - x̂ mean(g x̂))/σ of a group; SiLU' is below 1.1
+    g, groups = 1.1 / 0.9 * slope.double().abs().view(4, 2, -1), x.double().view(4, 2, -1)
+    sigma, mean = torch.std_mean(groups, -1, correction=0, keepdim=True)
+    h = ((groups - mean) / sigma).abs()
+    by_g = (g + g.mean(-1, keepdim=True) + h * (g * h).mean(-1, keepdim=True)) / sigma
+    assert ((gradient - true_gradient).abs() <= unit * (true_gradient.abs() + by_g.view_as(x))).all()
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5])
