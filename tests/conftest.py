@@ -10,6 +10,7 @@ from shared_fixtures import (
     measured,
     no_heic,
     pytest_collection_finish,
+    pytest_report_header,
     refused,
     refused_in,
     run,

@@ -6,6 +6,7 @@ import functools
 import gc
 import json
 import os
+import platform
 import shlex
 import shutil
 import signal
@@ -38,6 +39,23 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores, and so d
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # by a shell that runs the tests in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+INSTRUCTIONS = ("avx2", "avx512_f", "avx512_vnni", "avx512_bf16", "amx_bf16")
+"""The instruction sets that oneDNN chooses kernels by; each orders sums otherwise."""
+
+
+def pytest_report_header(config):
+    """What numbers may depend on beside the packages: the processor, its instruction set, and the number of threads."""
+    facts = getattr(torch.cpu, "get_capabilities", dict)()  # PyTorch 2.10 has none
+    instructions = ", ".join(name for name in INSTRUCTIONS if facts.get(name)) or "unknown instructions"
+    workers = config.getoption("numprocesses", None)
+    threads = f"{workers} workers of one thread" if workers else f"{torch.get_num_threads()} threads"
+    kernels = f"PyTorch {torch.__version__} by {torch.backends.cpu.get_cpu_capability()}"
+    names = ("ONEDNN_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
+    settings = "".join(f", {name}={os.environ[name]}" for name in names if name in os.environ)
+    processor = facts.get("cpu_name") or platform.processor() or platform.machine()
+    return f"processor: {processor} ({instructions}), {os.cpu_count()} cores; {kernels}, {threads}{settings}"
 
 
 gc.disable()  # while tests are collected: nothing is garbage, and to find that out takes a fifth of the time
