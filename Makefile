@@ -23,7 +23,7 @@ OXYGEN := bench/data/oxygen-icon-theme
 KEYWORDS := bench/data/emojilib-4.0.3.tgz
 ONNXRUNTIME := bench/data/onnxruntime-web-1.30.0.tgz
 
-.PHONY: demo test test-bench test-core test-device test-long test-slow test-browser test-all test-changed test-lowest newest docs kernels course notebook lint types lock dist test-dist cov bench bench-gpu walk tables clean
+.PHONY: demo test test-bench test-core test-device test-long test-slow test-browser test-all test-first check test-lowest newest docs kernels course notebook lint types lock dist test-dist cov bench bench-gpu walk tables clean
 
 demo: $(VENV)/.installed
 	@echo "Trains on 5,000 digits: about 2 minutes on two CPU cores, 15 MB on the disk."
@@ -48,8 +48,7 @@ test-core: $(VENV)/.installed-dev
 
 # whole trainings, launched processes and large grids, each of two seconds or more: run them before a release
 test-long: $(VENV)/.installed-dev
-	$(BIN)/pytest $(PARALLEL) -m long $(FOLDERS)
-	$(ROOMS) > .ci/long-tested  # for test-changed
+	$(BIN)/pytest $(PARALLEL) -m long $(or $(TESTS),$(FOLDERS)) || [ $$? = 5 ]  # a room may have none
 
 # what takes minutes: examples, lessons, compiled networks, measurements
 test-slow: $(VENV)/.installed-dev
@@ -57,7 +56,7 @@ test-slow: $(VENV)/.installed-dev
 
 # the site and its playground in headless Chromium (apt-get install chromium)
 test-browser: docs
-	$(BIN)/pytest $(PARALLEL) --dist loadfile -m "browser and not long"
+	$(BIN)/pytest $(PARALLEL) --dist loadfile -m "browser and not long" $(TESTS)
 
 # on a pretended accelerator, and on a GPU where there is one
 test-device: $(VENV)/.installed-dev
@@ -65,15 +64,13 @@ test-device: $(VENV)/.installed-dev
 
 test-all: test test-device test-long test-bench test-slow test-browser
 
-# the long tests of the rooms whose sources or tests differ from those at which all long tests passed last, which
-# .ci/long-tested lists with their hashes; all where there is no list
-ROOMS = git ls-tree HEAD src/ancestral/ tests/ studio/src studio/tests course/src course/lessons course/tests
-CHANGED = $(shell exec 2>/dev/null; $(ROOMS) | grep -vxFf $(or $(wildcard .ci/long-tested),/dev/null) | cut -f 2 | sed -n -E 's:^src/ancestral/[^/]+\.py$$:tests/test_*.py:p; \
-    s:^src/ancestral/([^/.]+)$$:tests/\1:p; s:^tests/(test_[^/]+\.py|[^/.]+)$$:&:p; s:^(studio|course)/.*:\1/tests:p' | sort -u)
+# what a change needs between two commits: format, types, and the tests of the rooms that differ from main and of those
+# that import them (make check ROOM="data nets": of these), until the first failure; `.ci/parts.toml` says which
+check: $(VENV)/.installed-types $(LINT)/.installed
+	$(PYTHON) .ci/gate.py check $(ROOM) --core $(CORE)
 
-test-changed: $(VENV)/.installed-dev
-	@echo "Changed since the long tests passed: $(or $(wildcard $(CHANGED)),no room)"
-	$(if $(wildcard $(CHANGED)),$(BIN)/pytest $(PARALLEL) -m long $(wildcard $(CHANGED)) || [ $$? = 5 ])
+test-first: $(VENV)/.installed-dev
+	$(BIN)/pytest $(PARALLEL) --exitfirst $(if $(MARK),-m "$(MARK)") $(TESTS)
 
 # the lowest versions that pyproject.toml allows, on each Python; they warn of what newer packages drop, which is not ours
 test-lowest: $(addprefix test-lowest-, $(LOWEST_PYTHONS))
