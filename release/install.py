@@ -16,6 +16,8 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 LOCK = (Path(__file__).parents[1] / "requirements.lock").read_text(encoding="utf-8")
@@ -31,6 +33,8 @@ SETTINGS = {
     "proxy": "ALL_PROXY",
 }
 """Settings of pip, each with uv's variable of the same meaning."""
+WAITS = (0, 10, 30)
+"""Seconds before each attempt: an index may be slow for a moment."""
 IMPATIENT = {"UV_HTTP_TIMEOUT": "10", "UV_HTTP_CONNECT_TIMEOUT": "5", "UV_HTTP_RETRIES": "0"}
 
 
@@ -62,7 +66,7 @@ def main(words: list[str]) -> None:
         if plan:
             print(f"Installs {summary(plan, is_locked)}.", flush=True)
         lock.write_text(without_hashes(PYTORCH) if "+" in plan.get("torch", "") else LOCK, encoding="utf-8")
-        status = subprocess.call([UV, "pip", "install", *PYTHON, *arguments], env=environment)
+        status = call([UV, "pip", "install", *PYTHON, *arguments], environment)
     sys.exit(status)
 
 
@@ -75,8 +79,19 @@ def bring_uv(is_locked: bool, path: Path) -> None:
         path.write_text(re.search(r"^uv==.*?(?=^\S|\Z)", LOCK, re.MULTILINE | re.DOTALL)[0], encoding="utf-8")
         words = ["--require-hashes", "--no-deps", "--requirement", str(path)]
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    if subprocess.call([*pip, *words]):
+    if call([*pip, *words]):
         sys.exit("release/install.py: pip cannot install uv, which installs the packages")
+
+
+def call(command: Sequence[str | Path], environment: dict[str, str] | None = None) -> int:
+    """Run a command, again after a while where it fails; return its last exit code."""
+    status = 1
+    for wait in WAITS:
+        time.sleep(wait)
+        status = subprocess.call(command, env=environment)
+        if status == 0:
+            break
+    return status
 
 
 def pip_settings() -> dict[str, str]:
@@ -124,7 +139,11 @@ def planned(arguments: list[str], environment: dict[str, str]) -> tuple[dict[str
         The versions of the packages by their names, and what uv says where it fails.
     """
     command = [UV, "pip", "install", "--dry-run", *PYTHON, *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    for wait in WAITS if IMPATIENT.items().isdisjoint(environment.items()) else (0,):
+        time.sleep(wait)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode == 0 or "No solution found" in done.stderr:
+            break
     plan = dict(re.findall(r"^ [+~] ([\w.-]+)==(\S+)", done.stderr, re.MULTILINE))
     return plan, done.stderr if done.returncode else ""
 
