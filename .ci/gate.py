@@ -9,6 +9,7 @@ It ends with the seconds of each part, each failure, and the command that repeat
 
 import ast
 import contextlib
+import functools
 import hashlib
 import os
 import re
@@ -215,7 +216,8 @@ def room_of(path: Path) -> str:
     return path.relative_to(SOURCE).parts[0].partition(".")[0]
 
 
-def imported(path: Path) -> set[str]:
+@functools.cache
+def imported(path: Path) -> frozenset[str]:
     """The rooms of the package that a file imports, anywhere in it."""
     names = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -223,7 +225,7 @@ def imported(path: Path) -> set[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return {name.split(".")[1] for name in names if name.startswith("ancestral.")}
+    return frozenset(name.split(".")[1] for name in names if name.startswith("ancestral."))
 
 
 def tests_of(room: str) -> list[str]:
