@@ -9,7 +9,7 @@ medians over rounds, and of the ratios of a round, are printed and written to be
 
 Start-up is from bytes in the memory of a new page to the first output. Bytes are those that a page with the network
 holds, gzipped: engine, program or ONNX file, weights. `make bench/data/onnxruntime-web-1.30.0.tgz` downloads the peer;
-`pip install ancestral[dev]` and Chromium are needed.
+the packages of `make test` and Chromium are needed.
 """
 
 import argparse

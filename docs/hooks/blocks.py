@@ -1,10 +1,11 @@
-"""Writes the generated blocks of README.md and of pages: the command line, parts by their names, lessons, figures.
+"""Writes the generated blocks of documents (command line, parts by their names, lessons, figures) and install lines.
 
     python docs/hooks/blocks.py
 
 A block stands between `<!-- generated: NAME -->` and `<!-- end -->`, so that it can be read without the site too. The
 commands come from the declarations, the parts from their tables, and the figures from the JSON files of `bench/`.
-`tests/docs/test_blocks.py` fails when a block is stale.
+A line that installs has the form of a clone until `PUBLISHED` names a version, and then that of the package index.
+`tests/docs/test_blocks.py` fails when a block or such a line is stale.
 """
 
 import html
@@ -17,6 +18,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from ancestral import __version__
 from ancestral.base import registries
 from ancestral.base.quantities import format_number
 from ancestral.config import METHODS, PRESETS, Config
@@ -30,11 +32,53 @@ sys.path.insert(0, str(ROOT / "bench"))
 from records import ENTRIES, read_entry, values  # noqa: E402  # bench/ is no package
 
 BLOCK = re.compile(r"(<!-- generated: ([\w ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "studio/README.md", "course/README.md")
 PAGES = [
     path.relative_to(ROOT).as_posix()
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-    if BLOCK.search(path.read_text(encoding="utf-8"))
+    for path in [*(ROOT / name for name in DOCUMENTS), *sorted((ROOT / "docs").rglob("*.md"))]
 ]
+
+# -- installation -----------------------------------------------------------------------------------------------------
+
+PUBLISHED = ""
+"""The newest version on the package index; empty as long as there is none. CONTRIBUTING.md says when it is set."""
+INSTALLATIONS = {
+    "pip install . ./studio": "pip install 'ancestral[studio]'",
+    "pip install . ./course": "pip install ancestral-course",
+    "pip install '.[EXTRA]'": "pip install 'ancestral[EXTRA]'",
+    "pip install .": "pip install ancestral",
+    "uv pip install --torch-backend=cpu .": "uv pip install --torch-backend=cpu ancestral",
+    "uvx --from . ancestral": "uvx ancestral",
+    "uvx --from . --with ./studio ancestral": "uvx --from 'ancestral[studio]' ancestral",
+}
+"""What installs in a clone, and what does the same from the package index. EXTRA stands for one extra or several."""
+
+
+def with_installations(text: str) -> str:
+    """Return a text whose install lines have the form that works: that of a clone, or of the index if `PUBLISHED`."""
+    for clone, index in INSTALLATIONS.items():
+        old, new = (clone, index) if PUBLISHED else (index, clone)
+        pattern = re.escape(old).replace("EXTRA", r"([\w,-]+)")
+        text = re.sub(rf"{pattern}(?![^\s`])", new.replace("EXTRA", r"\1"), text)
+    return text
+
+
+def installations() -> str:
+    """Return a table of the lines that install, in a clone and from the package index."""
+    rows = (f"| `{clone}` | `{index}` |" for clone, index in INSTALLATIONS.items())
+    return "\n".join(["| in a clone | from the package index |", "|---|---|", *rows])
+
+
+def publication() -> str:
+    """Say that no version is on the package index, as long as this is so."""
+    if PUBLISHED:
+        return ""
+    version = __version__.rpartition(".")[0]
+    return (
+        f"Ancestral {version} is not on the package index yet. Install it from a clone: the lines with `pip install` "
+        "and `uvx` are run in its folder, which the dot in them names."
+    )
+
 
 # -- commands ---------------------------------------------------------------------------------------------------------
 
@@ -350,6 +394,8 @@ def rows_of(table: registries.Registry[Any]) -> Callable[[], str]:
 # -- pages ------------------------------------------------------------------------------------------------------------
 
 BLOCKS = {
+    "installations": installations,
+    "publication": publication,
     "command names": command_names,
     "commands": commands,
     "command line": command_line,
@@ -365,8 +411,8 @@ BLOCKS = {
 
 
 def render(text: str) -> str:
-    """Return the text of a page with its blocks written anew. Raises KeyError for a block of an unknown name."""
-    return BLOCK.sub(lambda match: f"{match[1]}\n{BLOCKS[match[2]]()}\n\n{match[3]}", text)
+    """Return the text of a page with its install lines and blocks. Raises KeyError for a block of an unknown name."""
+    return BLOCK.sub(lambda match: f"{match[1]}\n{BLOCKS[match[2]]()}\n\n{match[3]}", with_installations(text))
 
 
 if __name__ == "__main__":

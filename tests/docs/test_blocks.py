@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import ancestral
 import records
 from ancestral.config import PRESETS
 from ancestral.declarations import USE_CASES
@@ -26,6 +27,28 @@ def read(name):
 @pytest.mark.parametrize("name", blocks.PAGES)
 def test_the_blocks_of_a_page_are_up_to_date(name):
     assert blocks.render(read(name)) == read(name), "run python docs/hooks/blocks.py"
+
+
+@pytest.mark.parametrize("name", blocks.PAGES)
+def test_both_forms_of_the_install_lines_are_written_from_one_another(name, monkeypatch):
+    """With the switch set, no line of a clone is left; without it, each is as before."""
+    texts = {}
+    for published in ("", ancestral.__version__):
+        monkeypatch.setattr(blocks, "PUBLISHED", published)
+        texts[published] = blocks.render(read(name))
+    for published, text in texts.items():
+        monkeypatch.setattr(blocks, "PUBLISHED", published)
+        assert all(blocks.render(other) == text for other in texts.values())
+    assert not re.search(r"pip install '?\.(?!\.)|--from \.", blocks.BLOCK.sub("", texts[ancestral.__version__]))
+
+
+@pytest.mark.parametrize(("clone", "index"), blocks.INSTALLATIONS.items())
+def test_an_install_line_has_the_form_that_works(clone, index, monkeypatch):
+    clone, index = (f"`{line}` ".replace("EXTRA", "onnx,hub") for line in (clone, index))
+    for published, line in (("", clone), (ancestral.__version__, index)):
+        monkeypatch.setattr(blocks, "PUBLISHED", published)
+        assert blocks.with_installations(f"{clone}\n{index}\n") == f"{line}\n{line}\n"
+        assert blocks.with_installations("pip install ancestral-other .") == "pip install ancestral-other ."
 
 
 def test_each_block_stands_in_a_page_and_no_other_page_has_one():

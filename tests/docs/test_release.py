@@ -10,6 +10,8 @@ from pathlib import Path
 
 import yaml
 
+from ancestral import __version__
+from ancestral.base.errors import DISTRIBUTIONS
 from ancestral.base.result import SITE
 
 ROOT = Path(__file__).parents[2]
@@ -20,21 +22,22 @@ WORKFLOWS = {path.name: yaml.safe_load(path.read_text()) for path in ROOT.glob("
 TARGETS = re.findall(r"^([\w%-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 
 
-def release_script(name):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "release" / f"{name}.py")
+def load_script(name, folder="release"):
+    spec = importlib.util.spec_from_file_location(name, ROOT / folder / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 def test_all_packages_have_one_version_and_require_it_of_one_another():
-    version = release_script("build").common_version()
+    version = load_script("build").common_version()
     names = [project["project"]["name"] for project in PROJECTS]
     texts = [text for each in PROJECTS for text in each["project"]["dependencies"]]
     texts += PROJECTS[0]["project"]["optional-dependencies"]["studio"]
     required = [re.fullmatch(r"(ancestral[\w-]*)(?:\[\w+\])?~=(.+)", text) for text in texts if "ancestral" in text]
     assert {match[1] for match in required} < set(names)
     assert len(required) == 3
+    assert {*DISTRIBUTIONS} <= {folder.name for folder in FOLDERS}
     assert {match[2] for match in required} == {f"{version.rpartition('.')[0]}.0"}
 
 
@@ -70,6 +73,35 @@ def test_links_of_the_readme_lead_somewhere_on_an_index_too():
         assert address.startswith("https://")
         assert not path or (ROOT / path).exists(), address
         assert not path or home in address
+
+
+def test_the_readme_names_no_install_that_no_index_has():
+    """As long as no version is published it says so; the version that is must not be later than that of the project."""
+    blocks = load_script("blocks", "docs/hooks")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    by_name = r"(?:(?<!\w)uvx|pipx run|(?:pip|pipx|uv tool) install|uv add)(?: -\S+)* ['\"]?ancestral"
+    assert all(re.search(by_name, line) for line in blocks.INSTALLATIONS.values() if "--from" not in line)
+    found = re.search(rf"{by_name}|--from ['\"]?ancestral", text)
+    published = [int(number) for number in blocks.PUBLISHED.split(".") if number]
+    assert published <= [int(number) for number in __version__.split(".")]
+    assert bool(published) == (found is not None), found
+    assert bool(published) != ("is not on the package index yet" in text)
+
+
+def test_the_first_commands_of_the_readme_need_a_clone_alone():
+    """They are targets of the Makefile."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    block = re.search(r"(?:^ {4}.*\n|^```(?:.*\n)+?```\n)+", text, re.MULTILINE)[0]
+    words = [line.split("#")[0].split() for line in block.splitlines()]
+    assert words == [["make", "demo"], ["make", "test"]]
+    assert {target for _, target in words} <= set(TARGETS)
+
+
+def test_a_release_sets_the_version_by_which_pages_name_the_index():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    steps = text.partition("## A release\n")[2].partition("\n## ")[0]
+    assert "`PUBLISHED` in `docs/hooks/blocks.py`" in steps
+    assert "<!-- generated: installations -->" in steps
 
 
 def test_the_addresses_of_the_project_are_the_same_everywhere():

@@ -5,6 +5,7 @@ traceback.
 """
 
 import contextlib
+import json
 import operator
 import re
 import shlex
@@ -13,12 +14,14 @@ import sys
 from collections.abc import Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from ancestral.base.options import END, NEXT, START, in_python, spell
 
 OUT_OF_MEMORY = "out of memory|can't allocate memory|could not create a (memory|primitive)(?! descriptor)"
 """The words of CUDA and MPS, of PyTorch's allocator on the CPU, and of oneDNN, which names no reason."""
+DISTRIBUTIONS = ("studio",)
+"""Extras that are distributions of their own: each lies in a folder of its name in the repository."""
 
 
 class InputError(ValueError):
@@ -99,17 +102,39 @@ def survived(task: str, problems: list[str], instead: str = "training goes on") 
 
 
 def install_command(extra: str) -> str:
-    """Write the command that installs the packages of an extra, for a clone or for the package of an index.
+    """Write the command that installs the packages of an extra, from where this package was installed.
 
-    In a clone an extra that is a distribution of the repository is installed from its folder, together with this
-    package: an index need not have them.
+    That is the folder or the repository that the installer recorded. Otherwise the command names the package: pip and
+    uv keep the package that is there, which an index need not have, and install what its extra requires.
     """
-    clone = Path(__file__).parents[3]
-    if (clone / extra / "pyproject.toml").is_file():
-        return f"{pip_install()} -e {shlex.quote(str(clone))} -e {shlex.quote(str(clone / extra))}"
-    if (clone / "pyproject.toml").is_file():
-        return f"{pip_install()} -e '{clone}[{extra}]'"
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname  # takes 40 ms, and few commands end in such a message
+
+    origin, is_distribution = _origin(), extra in DISTRIBUTIONS
+    if "dir_info" in origin:
+        folder = Path(url2pathname(urlsplit(origin["url"]).path))
+        last = folder / extra if is_distribution else folder
+        if (last / "pyproject.toml").is_file():
+            words = [str(folder), str(last)] if is_distribution else [f"{folder}[{extra}]"]
+            editable = "-e " if origin["dir_info"].get("editable") else ""
+            return " ".join([pip_install(), *(editable + shlex.quote(word) for word in words)])
+    if "vcs_info" in origin and is_distribution:
+        commit = origin["vcs_info"]
+        address = f"{commit['vcs']}+{origin['url']}@{commit['commit_id']}#subdirectory={extra}"
+        return f"{pip_install()} {shlex.quote(f'ancestral-{extra} @ {address}')}"
     return f"{pip_install()} 'ancestral[{extra}]'"
+
+
+def _origin() -> dict[str, Any]:
+    """Return the direct_url.json of this package (PEP 610); {} if it was installed by its name, or not at all."""
+    from importlib import metadata  # takes 40 ms
+
+    try:
+        text = metadata.distribution("ancestral").read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        return {}
+    origin: dict[str, Any] = json.loads(text or "{}")
+    return origin
 
 
 def pip_install() -> str:

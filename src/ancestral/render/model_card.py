@@ -13,6 +13,7 @@ from ancestral.base import storage
 from ancestral.base.arguments import short_source
 from ancestral.base.options import on_command_line
 from ancestral.base.registries import NETWORKS, TARGETS
+from ancestral.base.result import SITE
 from ancestral.config import PLAIN_LOOP, Config, UNetConfig
 from ancestral.data.arrays import ARRAY_NAMES
 from ancestral.data.spec import DataSpec
@@ -78,6 +79,7 @@ def model_card(model: Model, name: str, address: str, evaluation: EvaluationResu
     values = {
         "name": name,
         "address": address,
+        "site": SITE,  # says how to install: the author of a card and its readers need not have the same source
         "model": model,
         "kind": kind,
         "given": given,
