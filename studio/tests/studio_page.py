@@ -2,7 +2,9 @@
 
 import base64
 import contextlib
+import inspect
 import io
+import time
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,49 @@ UNNAMED = """() => [...document.querySelectorAll('button, a, input, select, text
   .filter(one => !one.querySelector('img')?.alt)
   .map(one => one.outerHTML)"""
 """The controls of the page without an accessible name."""
+STILL = """async one => {
+    for (let still = 0, before = ""; still < 5; ) {
+        await new Promise(requestAnimationFrame);
+        const now = JSON.stringify([one.getBoundingClientRect(), document.body.scrollHeight]);
+        still = now === before ? still + 1 : 0;
+        before = now;
+    }
+}"""
+"""Wait until a page that is being drawn keeps the place of an element for five frames."""
+SECONDS = 60
+"""Longest time that a test waits for a state of the page or the server."""
+ANYTHING = object()
+
+
+def until(page, condition, equals=ANYTHING, *, seconds=SECONDS):
+    """Wait until a function returns something true or, where `equals` is given, a value equal to that.
+
+    Args:
+        page: A page of Playwright, which goes on while the test waits.
+        condition: The function, without arguments.
+        equals: The expected value: an array of NumPy, or anything that `==` compares.
+        seconds: The longest time to wait.
+
+    Returns:
+        The value.
+
+    Raises:
+        AssertionError: The state did not come; with the last value and the source of the function.
+    """
+
+    def came(value):
+        if equals is ANYTHING:
+            return bool(value)
+        return np.array_equal(value, equals) if isinstance(equals, np.ndarray) else value == equals
+
+    end = time.monotonic() + seconds
+    while not came(value := condition()):
+        if time.monotonic() > end:
+            wanted = "a true value" if equals is ANYTHING else repr(equals)
+            source = inspect.getsource(condition).strip()
+            raise AssertionError(f"waited {seconds} s for {wanted}, the last value is {value!r}: {source}")
+        page.wait_for_timeout(50)
+    return value
 
 
 class StudioPage:
@@ -120,13 +165,14 @@ class StudioPage:
         self.tab.locator("form button.primary").click()
         self.tab.locator(f".job[data-job]:not([data-job='{before}'])").wait_for()
 
-    def until(self, condition):
-        """Wait for what the page draws a moment later."""
-        for _ in range(400):
-            if condition():
-                return
-            self.page.wait_for_timeout(50)
-        raise AssertionError("it did not come")
+    def until(self, condition, equals=ANYTHING, *, seconds=SECONDS):
+        """Wait for a state of the page or the server, and return it: see the function `until`."""
+        return until(self.page, condition, equals, seconds=seconds)
+
+    def still(self, locator):
+        """Wait until an element keeps its place, and return its bounding box."""
+        locator.evaluate(STILL)
+        return locator.bounding_box()
 
     def end(self, state="done"):
         self.tab.locator(f".job[data-state={state}]").wait_for()

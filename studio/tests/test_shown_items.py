@@ -14,6 +14,7 @@ from ancestral.base.errors import InputError
 from ancestral_studio import shown_items
 from ancestral_studio.shown_items import slices_of
 from studio_client import studio
+from studio_page import until
 
 TINY = {"steps": 2, "batch_size": 4, "width": 8, "mults": (1,), "blocks": 1, "attention": (), "preview_steps": 1,
         "trackers": ("none",), "device": "cpu", "precision": "fp32", "progress": False, "snapshots": 0}  # fmt: skip
@@ -153,8 +154,8 @@ def test_sound_is_played_and_volumes_are_turned(chromium, place):
     items = page.get_by_role("region", name="Items")
     assert items.locator("audio").evaluate(duration) == pytest.approx(256 / RATE, abs=0.01)
     page.goto(f"{address}#data?source={folder / 'volumes.npz'}")
+    items.get_by_role("button", name="Along width").click()  # the data of before have none
     items.get_by_role("slider", name="Item").fill("3")
-    items.get_by_role("button", name="Along width").click()
     pixels = """one => [...one.getContext('2d').getImageData(0, 0, one.width, one.height).data]
       .filter((_, place) => place % 4 === 0)"""
     canvas = items.get_by_role("img", name="item 3, slice 4 of 6 along its width")
@@ -173,6 +174,7 @@ def test_sound_is_played_and_volumes_are_turned(chromium, place):
     tab = page.locator("section[data-tab=sample]")
     for run in ("volumes", "sounds"):
         page.goto(f"{address}#sample/{run_named(client, run)}")
+        until(page, tab.get_by_label("Run", exact=True).input_value, equals=run_named(client, run))
         tab.locator("[data-option=n] input").fill("2")
         tab.locator("form button.primary").click()
         if run == "volumes":

@@ -78,7 +78,7 @@ def drag(page, places, size=None):
     """Draw through places, in pixels of the image."""
     paper = page.tab.locator(".paper")
     paper.scroll_into_view_if_needed()
-    box = paper.bounding_box()
+    box = page.still(paper)
     width = paper.locator("canvas").first.evaluate("c => c.width")
     scale = box["width"] / width
     (x, y), *rest = [(box["x"] + x * scale, box["y"] + y * scale) for x, y in places]
@@ -134,8 +134,7 @@ def test_undo_outlives_a_generation_and_a_reload(page):
     page.tab.locator(".job[data-state=done]").wait_for()
     page.tab.get_by_role("button", name="Image", exact=True).click()
     page.tab.locator(".paper").wait_for()
-    page.page.wait_for_timeout(200)
-    assert np.array_equal(shown_mask(page), masks[1])
+    page.until(lambda: shown_mask(page), equals=masks[1])
     page.tab.get_by_role("button", name="Redo").click()
     page.tab.get_by_role("button", name="Redo").click()
     assert np.array_equal(shown_mask(page), masks[3])
@@ -164,7 +163,7 @@ def test_a_canvas_is_extended_by_drag_and_by_numbers(page, digit):
     """What is new is the mask, what is known stays to the bit, and a step goes back."""
     drag(page, [(20.5, 20.5)])
     page.tab.get_by_role("button", name="Extend canvas").click()
-    corner = page.tab.locator(".extension .handle[data-handle=se]").bounding_box()
+    corner = page.still(page.tab.locator(".extension .handle[data-handle=se]"))
     box = page.tab.locator(".paper").bounding_box()
     x, y, scale = corner["x"] + corner["width"] / 2, corner["y"] + corner["height"] / 2, box["width"] / 28
     page.page.mouse.move(x, y)
@@ -189,9 +188,10 @@ def test_a_canvas_is_extended_by_drag_and_by_numbers(page, digit):
     assert not np.array_equal(sample[:, :9], before[:, :9])
     page.tab.get_by_role("button", name="Use as input").click()
     page.tab.get_by_text("28 × 28").wait_for(state="detached")
+    page.tab.locator(".paper").wait_for()  # hidden until the image is loaded
     assert np.array_equal(shown_mask(page), mask)
     page.tab.locator(".step").get_by_text("Extend canvas: 0, 0, 3, 2 px").click()
-    assert shown_mask(page).shape == (30, 31)
+    page.until(lambda: shown_mask(page).shape, equals=(30, 31))
 
 
 def test_the_canvas_works_by_keyboard(page):
@@ -232,7 +232,7 @@ def test_a_result_is_compared_and_sent_back(page, digit):
     page.set(n=4, steps=2, seed=3)
     entry = page.start()
     result = page.tab.get_by_label("Result", exact=True)
-    page.until(lambda: result.locator(".tile").count() == 4)
+    page.until(result.locator(".tile").count, equals=4)
     result.get_by_alt_text("Map of the standard deviation").wait_for()  # an image has no size before it is loaded
     page.tab.get_by_text("It had the lowest energy score for masks").wait_for()
     slider = result.get_by_label("Before and after")
@@ -245,11 +245,13 @@ def test_a_result_is_compared_and_sent_back(page, digit):
     mask = shown_mask(page)
     result.get_by_role("button", name="Use as input").click()
     page.toast("The sample is the input now")
+    page.tab.locator(".paper").wait_for()  # hidden until the image is loaded
     image = page.tab.locator(".drop img").first
     assert np.array_equal(page.pixels(image.get_attribute("src")), page.samples(entry)[2])
     assert np.array_equal(shown_mask(page), mask)
     page.page.keyboard.press("Control+z")
     page.tab.get_by_text("digit.png, 28 × 28").wait_for()
+    page.tab.locator(".paper").wait_for()
     assert np.array_equal(page.pixels(image.get_attribute("src")), np.array(Image.open(digit)))
     assert np.array_equal(shown_mask(page), mask)
 
@@ -300,6 +302,7 @@ def test_several_images_are_edited_alike_and_a_bad_one_is_said(page, digit, tmp_
     page.tab.get_by_role("button", name="Inpaint", exact=True).first.click()
     rows.nth(8).get_by_role("link", name="Open").click()
     page.tab.get_by_label("Result", exact=True).locator(".tile").first.wait_for()
+    page.tab.locator(".paper[aria-label^='Mask of image,']").wait_for(state="attached")  # the image of that entry
     assert np.array_equal(shown_mask(page), mask)
     (entry,) = [page.get(f"/api/history/{one['id']}") for one in entries if " 8.png " in one["title"]]
     (sample,) = page.samples(entry)
@@ -320,8 +323,7 @@ def test_an_edit_dropped_in_again_repeats_to_the_bit(pages, page, digit, tmp_pat
     again.drop(picture)
     again.toast("Every control is as it was")
     again.tab.locator(".paper").wait_for()
-    again.page.wait_for_timeout(300)
-    assert np.array_equal(shown_mask(again), mask)
+    again.until(lambda: shown_mask(again), equals=mask)
     assert again.values("n", "steps", "seed", "noise") == {"n": "3", "steps": "3", "seed": "9", "noise": "0.1"}
     repeated = again.start()
     assert np.array_equal(again.samples(repeated), page.samples(entry))
@@ -365,11 +367,11 @@ def test_a_window_is_moved_and_resized_over_a_large_image(pages, tmp_path):
     toggle, field = page.tab.get_by_role("button", name="Choose window"), page.field("window")
     toggle.click()
     assert field.input_value() == "31,16,28,28"
-    box = page.tab.locator(".paper").bounding_box()
+    box = page.still(page.tab.locator(".paper"))
     scale = box["width"] / 90
 
     def pull(handle, across, down):
-        place = page.tab.locator(f".mask-editor .window-frame [data-handle={handle}]").bounding_box()
+        place = page.still(page.tab.locator(f".mask-editor .window-frame [data-handle={handle}]"))
         x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
         page.page.mouse.move(x, y)
         page.page.mouse.down()

@@ -37,8 +37,8 @@ def page(request, chromium, server):
 def check_in_sight(page, *selectors):
     for selector in selectors:
         page.tab.locator(selector).first.wait_for()
-        unseen = page.tab.locator(selector).evaluate_all(UNSEEN)
-        assert unseen == [], selector
+        # the stage gives pictures their size in a later frame
+        page.until(lambda selector=selector: page.tab.locator(selector).evaluate_all(UNSEEN), equals=[])
 
 
 def check_labels(page):
@@ -52,8 +52,8 @@ def test_samples_are_in_sight_with_their_controls(page):
     page.open("sample")
     page.set(n=16, steps=2)
     check_labels(page)
-    page.tab.locator("form button.primary").click()
-    page.tab.locator(".job[data-state=done]").wait_for()
+    page.start()
+    page.until(lambda: page.tab.locator(".tile").count(), equals=16)
     check_in_sight(page, ".tile", "form button.primary")
     page.tab.locator(".tile").nth(3).click()
     check_in_sight(page, ".viewer-frame", ".viewer-pictures canvas:visible")
@@ -61,7 +61,7 @@ def test_samples_are_in_sight_with_their_controls(page):
     page.tab.get_by_role("heading", name="Sample 4: 4").wait_for()
     page.page.keyboard.press("Escape")
     page.begin()
-    page.until(lambda: page.tab.locator(".tile").count() == 16)  # those before stay while others are made
+    page.until(lambda: page.tab.locator(".tile").count(), equals=16)  # those before stay while others are made
     page.tab.locator(".job[data-state=done]").wait_for()
 
 
@@ -72,7 +72,7 @@ def test_a_table_has_a_tile_for_each_cell(page):
     entry = page.start()
     assert entry["recipe"]["sweep"] == {"guidance": [1, 2], "seed": [4, 5]}
     texts = page.tab.locator(".tile-text")
-    page.until(lambda: texts.all_text_contents()[-1:] == ["guidance 2, seed 5"])
+    page.until(lambda: texts.all_text_contents()[-1:], equals=["guidance 2, seed 5"])
     check_in_sight(page, ".tile")
     page.tab.locator(".tile").last.click()
     page.tab.get_by_role("heading", name="Sample 3: guidance 2, seed 5").wait_for()

@@ -103,7 +103,7 @@ def test_a_sample_is_chosen_by_keyboard_with_its_neighbours(page, runs):
     details = page.tab.get_by_label("The chosen sample")
     details.get_by_role("heading", name="Sample 2: 2").wait_for()
     near = details.locator(".near img")
-    page.until(lambda: near.count() == 5)
+    page.until(near.count, equals=5)
     items = data.open("digits").items[:, 0].double()
     sample = torch.from_numpy(page.samples(entry)[2]).double()
     nearest = int((items - sample).square().flatten(1).mean(1).argmin())
@@ -181,7 +181,7 @@ def test_a_picture_dropped_in_again_repeats_to_the_bit(pages, server, values, tm
     assert np.array_equal(again.samples(repeated), page.samples(entry))
     assert {**repeated["recipe"], "sampler": ""} == {**entry["recipe"], "sampler": ""}  # where 1 became 1.0
     again.drop(single, again.tab.locator("form"))
-    again.until(lambda: again.tab.locator(".chip[aria-pressed=true]").count() == 1)
+    again.until(again.tab.locator(".chip[aria-pressed=true]").count, equals=1)
     one = again.start()
     assert one["files"][0]["name"] == "000001.png"
     assert np.array_equal(again.samples(one)[0], page.samples(entry)[1])
@@ -226,7 +226,7 @@ def test_samples_of_one_condition_are_shown_together(pages, server):
         )).reshape(8, 8, 4)[..., :3]  # fmt: skip
 
     members = page.tab.get_by_label("Members")
-    assert members.input_value() == "7"
+    page.until(members.input_value, equals="7")
     for count in (7, 3):
         members.fill(str(count))
         some = samples[:count]
@@ -236,7 +236,7 @@ def test_samples_of_one_condition_are_shown_together(pages, server):
         spread = np.sqrt(some.var(0, ddof=1).mean(-1))
         assert np.abs(drawn("spread")[..., 0] - 255 * spread / spread.max()).max() <= 0.5 + 1e-6
     mean = page.tab.locator("canvas[data-map=mean]")
-    box = mean.bounding_box()
+    box = page.still(mean)
     mean.click(position={"x": 2.5 / 8 * box["width"], "y": 5.5 / 8 * box["height"]})
     quantiles = np.floor(np.quantile(samples[:3, 5, 2], (0.05, 0.5, 0.95), axis=0) + 0.5).astype(int).T.tolist()
     names = ("red ", "green ", "blue ") if len(quantiles) == 3 else ("",)
@@ -266,7 +266,8 @@ def test_fields_are_shown_by_channel_in_their_units(pages, server, runs, tmp_pat
     entry = page.start()
     page.tab.get_by_text("pr [mm]: black is 5, white 15; t2m [K]: black is 275, white 285").wait_for()
     canvas = page.tab.locator(".tile canvas[data-kind=x0]").first
-    page.until(lambda: canvas.evaluate("one => [one.width, one.height]") == [8, 17])  # drawn when its file is here
+    size = "one => [one.width, one.height]"
+    page.until(lambda: canvas.evaluate(size), equals=[8, 17])  # drawn when its file is here
     (tmp_path / "made.nc").write_bytes(
         page.file(next(file["url"] for file in entry["files"] if file["name"] == "samples.nc"))
     )
@@ -274,10 +275,27 @@ def test_fields_are_shown_by_channel_in_their_units(pages, server, runs, tmp_pat
         assert made.t2m.shape == (3, 8, 8)
         assert made.t2m.attrs["units"] == "K"
     page.tab.get_by_text("All samples together").click()
-    page.tab.get_by_label("Maps of all samples").press(
-        "ArrowUp"
-    )  # from the middle, the first row of the second channel
+    # from the middle, the first row of the second channel
+    page.tab.get_by_label("Maps of all samples").press("ArrowUp")
     page.tab.get_by_text("pr [mm], row 7, column 4: median and 5 to 95 %").wait_for()
+
+
+def test_a_key_may_come_before_the_maps_of_all_samples_are_drawn(pages, server):
+    """The browser says a moment later that the maps are unfolded."""
+    page = pages().open(f"sample/{id_of(server, 'stripes')}")
+    page.set(n=3, seed=1, steps=2)
+    page.tab.locator("[data-condition=angle] legend input").check()
+    page.start()
+    page.tab.get_by_text("All samples together").wait_for()
+    said = page.tab.locator("details.ensemble").evaluate(
+        """one => {
+            one.open = true;
+            const key = new KeyboardEvent("keydown", { key: "ArrowUp", bubbles: true });
+            one.querySelector("[role=group]").dispatchEvent(key);
+            return one.querySelector("output.small:not(.number)").textContent;
+        }"""
+    )
+    assert said.startswith("row 3, column 4: median and 5 to 95 %: ")
 
 
 def test_a_job_is_followed_over_two_reloads(pages, server):
@@ -318,8 +336,8 @@ def test_an_entry_of_the_history_is_opened_again(pages, server):
     entry = first.start()
     page = pages().open(f"sample?entry={entry['id']}")
     page.tab.locator(".tile").nth(2).wait_for()
-    page.until(lambda: page.values("n", "seed") == {"n": "3", "seed": "31"})
-    assert page.tab.locator(".tile-text").all_text_contents() == ["5", "5", "5"]
+    page.until(lambda: page.values("n", "seed"), equals={"n": "3", "seed": "31"})
+    page.until(page.tab.locator(".tile-text").all_text_contents, equals=["5", "5", "5"])
     page.until(lambda: np.array_equal(tiles(page, "x0"), page.samples(entry)))
 
 
@@ -333,6 +351,7 @@ def test_sampling_needs_no_mouse(page):
     keys.type("3")
     keys.press("Enter")
     page.tab.locator(".job[data-state=done]").wait_for()
+    page.tab.locator(".tile").nth(2).wait_for()  # drawn when the picture of the step is loaded
     for _ in range(60):
         keys.press("Tab")
         if page.page.evaluate("document.activeElement.classList.contains('tile')"):
@@ -344,4 +363,4 @@ def test_sampling_needs_no_mouse(page):
     keys.press("ArrowDown")
     assert int(slider.input_value()) == int(slider.get_attribute("max")) - 1
     keys.press("Escape")  # the window gives the focus back a moment after it is closed
-    page.until(lambda: page.page.evaluate("document.activeElement.getAttribute('aria-label')") == "Sample 2")
+    page.until(lambda: page.page.evaluate("document.activeElement.getAttribute('aria-label')"), equals="Sample 2")

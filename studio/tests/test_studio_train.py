@@ -6,11 +6,13 @@ import shutil
 import pytest
 
 from studio_client import studio
-from studio_page import CONTRAST, UNNAMED
+from studio_page import CONTRAST, UNNAMED, until
 
 pytestmark = pytest.mark.browser
 
 SMALL = {"width": 16, "log_every": 5, "threads": 1, "snapshots": 0}
+LONG = 240
+"""Longest time in seconds that a test waits for steps of a training."""
 
 
 @pytest.fixture(scope="module")
@@ -69,16 +71,28 @@ def step_of(page):
     return int(match[1].replace(",", "")) if match else -1
 
 
-def until(page, condition, seconds=90):
-    for _ in range(int(seconds * 10)):
-        if value := condition():
-            return value
-        page.wait_for_timeout(100)
-    raise AssertionError("it did not come")
-
-
 def state_of(page):
     return page.locator('[data-tab="train"] h2 + .badge').inner_text()
+
+
+FOCUS = """() => {
+    const { id, name, tagName, textContent } = document.activeElement;
+    return id || (tagName === "BODY" ? "nothing" : textContent || name);
+}"""
+"""Name of the element that has the focus: its id, its text or its option."""
+KEYS = "() => { window.keys = 0; addEventListener('keydown', () => { window.keys++; }, true); }"
+
+
+def press_first(page, key):
+    """Press the first key on a page, again only if the browser did not deliver it: the page got no event of it."""
+    until(page, lambda: page.evaluate("document.hasFocus()"))
+    page.evaluate(KEYS)
+
+    def arrived():
+        page.keyboard.press(key)
+        return page.evaluate("window.keys")
+
+    assert until(page, arrived) == 1
 
 
 def test_a_run_is_trained_watched_stopped_resumed_and_measured(visit, place):
@@ -86,14 +100,14 @@ def test_a_run_is_trained_watched_stopped_resumed_and_measured(visit, place):
     page = visit("#train/new")
     # by the keyboard alone: past the tabs to the form, the options by their names, and Enter in a field starts
     page.wait_for_selector('[data-option="config"]')
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.id") == "skip"
+    press_first(page, "Tab")
+    until(page, lambda: page.evaluate(FOCUS), equals="skip")
     page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.id") == "main"
+    until(page, lambda: page.evaluate(FOCUS), equals="main")
     for name in ("New run", "Clear", "config"):
         page.keyboard.press("Tab")
         focus = "document.activeElement.textContent || document.activeElement.name"
-        assert page.evaluate(focus) == name
+        until(page, lambda focus=focus: page.evaluate(focus), equals=name)
     page.keyboard.type("digits")
     page.keyboard.press("Tab")
     page.wait_for_function("document.querySelector('[data-option=steps] input').placeholder === '2400'")
@@ -107,44 +121,44 @@ def test_a_run_is_trained_watched_stopped_resumed_and_measured(visit, place):
                 page.keyboard.press("Enter")
             page.keyboard.press("Tab")
         page.keyboard.type(str({"steps": 200, **SMALL}[name]))
-    line = page.locator('[data-tab="train"] .command').inner_text()
-    assert line == "ancestral train digits --width 16 --steps 200 --threads 1 --snapshots 0 --log-every 5"
+    line = page.locator('[data-tab="train"] .command')
+    command = "ancestral train digits --width 16 --steps 200 --threads 1 --snapshots 0 --log-every 5"
+    until(page, line.inner_text, equals=command)
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(r"#train/[0-9a-f]{16}$"))
     run = page.url.rpartition("/")[2]
     # the curve grows
     readout = page.locator('[data-tab="train"] .readout')
-    until(page, lambda: state_of(page) == "training" and step_of(page) >= 10)
-    first = readout.inner_text()
-    assert re.match(r"step [\d,]+: loss 0\.\d+", first)
-    until(page, lambda: readout.inner_text() != first)
+    until(page, lambda: state_of(page) == "training" and step_of(page) >= 10, seconds=LONG)
+    first = until(page, lambda: re.match(r"step [\d,]+: loss 0\.\d+", readout.inner_text()))[0]
+    until(page, lambda: not readout.inner_text().startswith(first))
     page.get_by_role("button", name="Stop").click()
-    until(page, lambda: state_of(page) == "stopped")
+    until(page, lambda: state_of(page), equals="stopped")
     stopped = until(page, lambda: step_of(page))
     assert 10 <= stopped < 200
     page.reload()
-    until(page, lambda: state_of(page) == "stopped" and step_of(page) == stopped)
+    until(page, lambda: (state_of(page), step_of(page)), equals=("stopped", stopped))
     page.get_by_role("button", name="Resume").click()
-    until(page, lambda: state_of(page) == "finished" and step_of(page) == 200)
+    until(page, lambda: (state_of(page), step_of(page)), equals=("finished", 200), seconds=LONG)
     assert (folder / "runs" / "digits" / "model.safetensors").exists()
     # values of the curve by the arrow keys: the first row of the log
     rows = client.get(f"/api/runs/{run}/live").json["log"]
     page.locator('[data-tab="train"] canvas.chart').focus()
     page.keyboard.press("Home")
-    assert readout.inner_text() == f"step {rows[0][0]:.0f}: loss {rows[0][1]:.4g}"
+    until(page, readout.inner_text, equals=f"step {rows[0][0]:.0f}: loss {rows[0][1]:.4g}")
     # the previews by the slider
     steps = [one["step"] for one in client.get(f"/api/runs/{run}/live").json["previews"]]
     before, last = len(steps) - 1, len(steps)  # a stop while a preview is sampled leaves that one out
     assert steps[-2:] == [100, 200]
     slider = page.get_by_label("Step of the preview")
-    until(page, lambda: f"step 200 ({last} of {last})" in page.locator(".caption").inner_text())
+    until(page, page.locator(".caption").inner_text, equals=f"step 200 ({last} of {last})")
     slider.focus()
     page.keyboard.press("ArrowLeft")
     assert page.locator(".caption").inner_text() == f"step 100 ({before} of {last})"
     assert "000100.png" in page.locator(".previews img").get_attribute("src")
     assert page.locator(".previews img").evaluate("image => image.decode().then(() => image.naturalWidth > 0)")
     page.get_by_role("button", name="Play").click()
-    until(page, lambda: page.locator(".caption").inner_text() == f"step 200 ({last} of {last})")
+    until(page, page.locator(".caption").inner_text, equals=f"step 200 ({last} of {last})")
     # measured, in the place that the link leads to
     page.get_by_role("link", name="Evaluate", exact=True).last.click()
     page.wait_for_selector('[data-tab="evaluate"] [data-option="samples"]')
@@ -155,15 +169,17 @@ def test_a_run_is_trained_watched_stopped_resumed_and_measured(visit, place):
     page.get_by_role("button", name="Evaluate").click()
     results = page.get_by_role("region", name="Results")
     results.wait_for()
-    assert re.search(r"FD-pixels\s+[\d.]+ ± [\d.]+", results.inner_text())
+    until(page, lambda: re.search(r"FD-pixels\s+[\d.]+ ± [\d.]+", results.inner_text()))
     # beside another run, and compared with it
     shutil.copytree(folder / "runs" / "digits", folder / "runs" / "copy")
     page.goto(f"{place[1]}#train/{run}")
     page.get_by_label("Beside: copy").check()
-    until(page, lambda: page.locator(".previews figure").count() == 2)
-    assert "copy" in page.locator('[data-tab="train"] .legend').inner_text()
+    until(page, lambda: page.locator(".previews figure").count(), equals=2)
+    until(page, lambda: "copy" in page.locator('[data-tab="train"] .legend').inner_text())
     page.goto(f"{place[1]}#compare")
-    for box in until(page, lambda: page.locator(".compared input").all()):
+    runs = len([one for one in client.get("/api/overview").json["runs"] if one["has_model"]])
+    until(page, lambda: page.locator(".compared input").count(), equals=runs)
+    for box in page.locator(".compared input").all():
         box.check()
     option(page, "samples").fill("24")
     page.locator('[data-tab="compare"] input[data-choice="frechet"]').check()
@@ -172,7 +188,7 @@ def test_a_run_is_trained_watched_stopped_resumed_and_measured(visit, place):
     page.get_by_role("button", name="Compare").click()
     comparison = page.get_by_role("region", name="Comparison")
     comparison.wait_for()
-    assert re.search(r"FD-pixels\s+[\d.]+ ± [\d.]+\s+[\d.]+ ± [\d.]+", comparison.inner_text())
+    until(page, lambda: re.search(r"FD-pixels\s+[\d.]+ ± [\d.]+\s+[\d.]+ ± [\d.]+", comparison.inner_text()))
 
 
 def test_the_report_of_a_run_opens_inside(visit, place, tiny_run):
@@ -191,13 +207,24 @@ def test_the_report_of_a_run_opens_inside(visit, place, tiny_run):
     assert dialog.locator("iframe").get_attribute("sandbox") == ""
     assert report.locator("h1").evaluate("() => self.origin") == "null"
     report.locator("a").click()
-    assert report.locator("a:target").count() == 1
+    until(page, lambda: report.locator("a:target").count(), equals=1)
     tab = dialog.get_by_role("link", name="Open in a tab")
     assert tab.get_attribute("href").startswith(f"/files/runs/{run}/report.html?")
     assert dialog.evaluate("one => one.scrollHeight <= one.clientHeight + 1")
     page.get_by_role("button", name="Close").click()
-    assert page.evaluate("document.activeElement.textContent") == "Report"
-    assert page.get_by_role("dialog").count() == 0
+    until(page, lambda: page.evaluate("document.activeElement.textContent"), equals="Report")
+    until(page, lambda: page.get_by_role("dialog").count(), equals=0)
+
+
+CONTENT = {
+    "data?source=digits": "section[aria-label=Facts]",
+    "train/new": "[data-option=config]",
+    "train": "p[role=status].number:text('step 6 of 6')",
+    "evaluate": "[data-option=samples]",
+    "compare": ".compared input",
+    "history": ":is(.made > *, .empty):visible",
+}
+"""What each tab shows once the server has answered."""
 
 
 @pytest.mark.parametrize(
@@ -209,7 +236,7 @@ def test_the_report_of_a_run_opens_inside(visit, place, tiny_run):
         pytest.param(360, "light", marks=pytest.mark.long),
     ],
 )
-@pytest.mark.parametrize("tab", ["data?source=digits", "train/new", "train", "evaluate", "compare", "history"])
+@pytest.mark.parametrize("tab", CONTENT)
 def test_the_tabs_can_be_read_and_used(visit, place, tiny_run, tab, width, scheme):
     """Contrast AA, a name for each control, and nothing wider than the page."""
     folder, _, client = place
@@ -222,7 +249,8 @@ def test_the_tabs_can_be_read_and_used(visit, place, tiny_run, tab, width, schem
         color_scheme=scheme,
     )
     page.locator("main section:not([hidden]) h1").wait_for()
-    page.wait_for_load_state("networkidle") if tab != "train" else page.wait_for_timeout(1000)
-    assert page.evaluate(CONTRAST) == []
+    page.locator(f"main section:not([hidden]) {CONTENT[tab]}").first.wait_for()
+    page.wait_for_load_state("networkidle")
+    until(page, lambda: page.evaluate(CONTRAST), equals=[])
     assert page.evaluate(UNNAMED) == []
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from studio_client import studio
+from studio_page import until
 
 pytestmark = pytest.mark.browser
 
@@ -64,7 +65,10 @@ def test_markup_in_the_names_of_folders_and_runs_is_shown_as_text(chromium, tiny
         for tab in ("data", "train", "sample", "edit", "evaluate", "compare", "history"):
             page.goto(f"{server.address}#{tab}")
             page.locator(f"section[data-tab={tab}]").wait_for()
-            page.wait_for_timeout(300)
+            if tab != "history":  # which is empty
+                text = "<img" if tab == "data" else "<b>run</b>"
+                until(page, lambda tab=tab, text=text: text in page.locator(f"section[data-tab={tab}]").text_content())
+            page.wait_for_load_state("networkidle")  # the address of a picture would be read, too
             assert page.locator("img[src=x]").count() == 0, tab
             assert page.title() != "changed"
         page.goto(f"{server.address}#train")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from studio_client import studio
-from studio_page import CONTRAST, LABELS, SCREENS, UNNAMED, studio_pages
+from studio_page import CONTRAST, LABELS, SCREENS, STILL, UNNAMED, studio_pages
 
 FLAGS, SIDE, STEPS = 270, 8, 200
 MOST_CLICKS = 21
@@ -19,17 +19,6 @@ SEEN = """one => {
     const box = one.getBoundingClientRect();
     return box.width > 0 && box.top >= 0 && box.left >= 0 && box.bottom <= innerHeight && box.right <= innerWidth;
 }"""
-
-
-STILL = """async one => {
-    for (let still = 0, before = ""; still < 5; ) {
-        await new Promise(requestAnimationFrame);
-        const now = JSON.stringify([one.getBoundingClientRect(), document.body.scrollHeight]);
-        still = now === before ? still + 1 : 0;
-        before = now;
-    }
-}"""
-"""Waits until a page that is being drawn keeps the place of an element for five frames, as a person does."""
 
 
 class Hand:
@@ -93,7 +82,7 @@ class Walk:
         for one in things:
             one.first.wait_for()
             self.page.until(lambda one=one: all(each.evaluate(SEEN) for each in one.all()))
-        assert self.page.page.evaluate(CONTRAST) == []
+        self.page.until(lambda: self.page.page.evaluate(CONTRAST), equals=[])  # colours of buttons change gradually
         assert self.page.page.evaluate(UNNAMED) == []
         texts = self.page.page.locator(LABELS).all_inner_texts()
         assert not [text for text in texts if text.strip().startswith("-")]

@@ -89,7 +89,8 @@ def test_words_are_typed_tabled_and_restored(chromium, place, tmp_path, size):
         entry = page.end()
         assert entry["recipe"]["given"] == {"caption": ["a zebra / Ω circle"]}
         assert entry["recipe"]["avoid"] == {"caption": ["blue"]}
-        page.until(lambda: page.tab.locator(".tile-text").all_text_contents() == ["a zebra / Ω circle"] * 2)
+        texts_of_tiles = page.tab.locator(".tile-text").all_text_contents
+        page.until(texts_of_tiles, equals=["a zebra / Ω circle"] * 2)
 
         page.tab.get_by_label("Table of caption").click()
         texts = page.tab.get_by_label("Texts of caption").first
@@ -98,7 +99,7 @@ def test_words_are_typed_tabled_and_restored(chromium, place, tmp_path, size):
         page.set(n=1)
         table = page.start()
         assert table["recipe"]["sweep"] == {"caption": TEXTS}
-        page.until(lambda: page.tab.locator(".tile-text").all_text_contents() == [f"caption {one}" for one in TEXTS])
+        page.until(texts_of_tiles, equals=[f"caption {one}" for one in TEXTS])
 
         again = pages().open(f"sample/{ids['words']}")
         whole = again.tab.locator("[data-condition=caption]").get_by_label("caption", exact=True).last
@@ -110,5 +111,6 @@ def test_words_are_typed_tabled_and_restored(chromium, place, tmp_path, size):
             file = next(one for one in made["files"] if one["name"].endswith(name))
             (tmp_path / "made.png").write_bytes(page.file(file["url"]))
             again.drop(tmp_path / "made.png")
-            again.until(lambda place=place, text=text: place.input_value() == text)
+            again.toast("Every control is as it was")
+            again.until(place.input_value, equals=text)
             assert again.start()["recipe"] == made["recipe"]

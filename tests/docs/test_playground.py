@@ -13,6 +13,11 @@ from ancestral import oracle, reverse, samplers, schedules, targets
 from theory_js import DATA, SAMPLERS, SCHEDULES, SCRIPT, TARGETS, close, tensor
 
 DOCS = Path(__file__).parents[2] / "docs"
+SIZED = """() => { const one = document.querySelector('.pg-canvas');
+    return one.clientWidth && one.width === Math.round(one.clientWidth * devicePixelRatio); }"""
+"""Whether the picture has its size, which the page gives it in its first frame; places in it are known then."""
+FRAMES = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
+"""Waits for two frames."""
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +48,7 @@ def open_page(chromium, address):
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
         page.goto(address + hash)
+        page.wait_for_function(SIZED)
         return page
 
     yield call
@@ -341,10 +347,9 @@ def test_it_plays_at_once_and_the_alt_text_follows(open_page):
 def test_the_curves_of_a_schedule_are_drawn_as_they_are(open_page, name, a_falls):
     """a stays 1 where the noise explodes, and the picture of b rises in every schedule."""
     page = open_page(f"#view=forward&at=0&schedule={name}", reduced_motion="reduce")
-    page.wait_for_function("document.querySelector('.pg-curves').ariaLabel")
-    page.wait_for_timeout(100)
-    curve = page.evaluate(
+    curve = page.wait_for_function(
         """() => {
+            if (!document.querySelector(".pg-curves").ariaLabel) return null;
             const canvas = document.querySelector(".pg-curves");
             const style = getComputedStyle(document.querySelector(".pg"));
             const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
@@ -361,9 +366,9 @@ def test_the_curves_of_a_schedule_are_drawn_as_they_are(open_page, name, a_falls
                     return rows.length ? 1 - rows[Math.floor(rows.length / 2)] / canvas.height : null;
                 });
             }
-            return found;
+            return [...found.signal, ...found.noise].includes(null) ? null : found;
         }"""
-    )
+    ).json_value()
     a, b = curve["signal"], curve["noise"]
     assert None not in (*a, *b)
     assert b[0] < b[1] < b[2]
@@ -375,8 +380,8 @@ def test_the_curves_of_a_schedule_are_drawn_as_they_are(open_page, name, a_falls
 @pytest.mark.browser
 def test_reduced_motion_shows_the_end_and_stands_still(open_page):
     page = open_page("#view=paths", reduced_motion="reduce")
-    page.wait_for_function("Ancestral.current().x")
-    page.wait_for_timeout(300)
+    page.wait_for_function("Ancestral.current().x && Ancestral.current().t === 0")
+    page.wait_for_timeout(300)  # nothing moves meanwhile
     assert not current(page)["playing"]
     assert current(page)["t"] == 0
     page.check("[name=view][value=forward]", force=True)
@@ -404,7 +409,7 @@ def test_keys_play_step_and_scrub(open_page):
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
     assert page.evaluate(step) == 1
-    assert current(page)["t"] == 980
+    page.wait_for_function("Ancestral.current().t === 980")
     page.locator("[name=at][aria-valuetext='step 1 of 50, t = 980']").wait_for()  # drawn with the next frame
     page.focus(".pg-play")  # a button takes Space as a click, once
     page.keyboard.press("Space")
@@ -473,12 +478,13 @@ def test_a_finger_draws_where_it_may_and_scrolls_otherwise(open_page):
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     action = "getComputedStyle(document.querySelector('.pg-canvas')).touchAction"
     page.touchscreen.tap(x, y)
+    page.evaluate(FRAMES)
     assert current(page)["points"] == []
     assert page.evaluate(action) == "pan-y"
     page.check("[name=tool][value=draw]", force=True)
     page.evaluate("scrollTo(0, 0)")
     page.touchscreen.tap(x, y)
-    assert len(current(page)["points"]) == 2
+    page.wait_for_function("Ancestral.current().points.length === 2")
     assert page.evaluate(action) == "none"
 
 
@@ -489,8 +495,12 @@ def test_values_in_the_address_that_do_not_exist_leave_the_default(open_page):
     settings = current(page)["settings"]
     assert [settings[name] for name in ("view", "data", "schedule", "sampler", "steps", "T", "n", "seed")] == [
         "forward", "moons", "cosine", "ddim", "1", "1000", "400", "0"]  # fmt: skip
-    page.evaluate("location.hash = '#how-to-use-it'")  # another anchor changes nothing
-    page.wait_for_timeout(50)
+    page.evaluate(
+        """() => new Promise(done => {
+            addEventListener("hashchange", () => done(), { once: true });  // after the listener of the page
+            location.hash = "#how-to-use-it";
+        })"""
+    )  # another anchor changes nothing
     assert current(page)["settings"] == settings
     page.evaluate("location.hash = '#view=field&data=ring&T=10&at=9'")
     page.wait_for_function("Ancestral.current().t === 1")
@@ -506,17 +516,16 @@ def test_dark_mode(open_page):
         const rgb = [d[i], d[i + 1], d[i + 2]], coloured = Math.max(...rgb) - Math.min(...rgb) > 30;  // not the square
         if (d[i + 3] > 200 && coloured) { n++; light += rgb[0] + rgb[1] + rgb[2]; } } return light / n; }"""
     light, dark = open_page("#view=forward&at=0"), open_page("#view=forward&at=0", color_scheme="dark")
-    dark.wait_for_timeout(200)
     assert light.evaluate(ground) == "rgb(255, 255, 255)"
     assert dark.evaluate(ground) == "rgb(15, 18, 22)"
-    assert dark.evaluate(pixel) > light.evaluate(pixel) + 60  # colours for a dark ground are lighter
-    before = light.evaluate(pixel)
+    before = light.wait_for_function(pixel).json_value()
+    lighter = f"before => ({pixel})() > before + 60"
+    dark.wait_for_function(lighter, arg=before)  # colours for a dark ground are lighter
     light.evaluate("document.body.dataset.mdColorScheme = 'slate'")  # the switch of the site
-    light.wait_for_timeout(200)
-    assert light.evaluate(ground) == "rgb(15, 18, 22)"
-    assert light.evaluate(pixel) > before + 60
+    light.wait_for_function(f"{ground} === 'rgb(15, 18, 22)'")
+    light.wait_for_function(lighter, arg=before)
     dark.evaluate("document.body.dataset.mdColorScheme = 'default'")  # it wins over the system's setting
-    assert dark.evaluate(ground) == "rgb(255, 255, 255)"
+    dark.wait_for_function(f"{ground} === 'rgb(255, 255, 255)'")
 
 
 @pytest.mark.browser
@@ -529,6 +538,7 @@ def test_no_horizontal_scroll(open_page, width):
             page.select_option("[name=sampler]", sampler)
         if view in ("field", "paths", "compare"):
             page.select_option("[name=class]", "1")
+        page.evaluate(FRAMES)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         outside = """width => [...document.querySelectorAll('.pg *')].filter(part => part.offsetParent && !part.closest(
             '.pg-hidden') && part.getBoundingClientRect().right > width + 0.5).map(part => part.outerHTML)"""
@@ -594,7 +604,7 @@ def test_every_link_to_try_sets_its_state(open_page):
 @pytest.mark.browser
 def test_x_T_is_dragged_and_moved_by_keys(open_page):
     page = open_page("#view=paths&at=50&steps=50", reduced_motion="reduce")
-    page.wait_for_function("Ancestral.current().x")
+    page.wait_for_function("Ancestral.current().ends[0]")
     before = page.evaluate("Ancestral.current().ends[0].slice(0, 4)")
     handle = page.locator(".pg-handle").first
     box, stage = handle.bounding_box(), page.locator(".pg-canvas").bounding_box()
@@ -631,6 +641,7 @@ def test_a_finger_drags_x_T(open_page):
     page = open_page(
         "#view=compare&steps=5&at=5", has_touch=True, is_mobile=True, viewport={"width": 360, "height": 740}
     )
+    page.locator(".pg-handle:visible").nth(3).wait_for()
     assert page.locator(".pg-handle:visible").count() == 4  # one in each picture
     assert page.locator(".pg-handle[tabindex='-1']").count() == 3  # the tab key stops at one
     assert page.evaluate("getComputedStyle(document.querySelector('.pg-handle')).touchAction") == "none"
@@ -659,7 +670,8 @@ def test_the_errors_of_the_samplers_are_those_of_the_package(open_page):
                 distance = (x - solution).square().sum(1).mean().sqrt()
                 assert point["solution"] == pytest.approx(distance.item(), rel=1e-3, abs=1e-5)
     assert errors["heun"][-1]["solution"] < errors["dpm"][-1]["solution"] < 0.2 * errors["dpm"][0]["solution"]
-    assert "Heun (EDM) from" in page.get_attribute(".pg-chart", "aria-label")
+    page.wait_for_function("document.querySelector('.pg-chart').ariaLabel?.includes('Heun (EDM) from')")
+    page.wait_for_function("Ancestral.current().ends.every(Boolean)")
     ends = page.evaluate("Ancestral.current().ends")
     assert len(ends) == 4
     assert len({tuple(end[:2]) for end in ends}) == 4
@@ -678,7 +690,7 @@ def test_the_trained_network_generalises_where_the_exact_denoiser_copies(open_pa
     page.wait_for_function("step => Ancestral.current().training.shown === step", arg=stopped)
     page.click("[data-action=train]")
     page.wait_for_function("Ancestral.current().training.step >= 3000", timeout=300_000)
-    end = "Ancestral.current().training.shown === 3000 && Ancestral.current().copies[1] !== undefined"
+    end = "Ancestral.current().training.shown === 3000 && Ancestral.current().copies.every(Number.isFinite)"
     page.wait_for_function(end)
     exact, network = page.evaluate("Ancestral.current().copies")
     assert exact > 0.9
@@ -688,8 +700,8 @@ def test_the_trained_network_generalises_where_the_exact_denoiser_copies(open_pa
     points = tensor(page.evaluate("Ancestral.current().points")).view(-1, 2)
     distance = torch.cdist(tensor(ends[1]).view(-1, 2), points).min(1).values
     assert distance.mean() < 0.12  # near the moons all the same; of noise it is 0.6
-    assert page.text_content(".pg-train") == "Trained"
-    assert "Copies of data points" in alt(page)
+    page.wait_for_function("document.querySelector('.pg-train').textContent === 'Trained'")
+    page.wait_for_function("document.querySelector('.pg-canvas').ariaLabel.includes('Copies of data points')")
     page.click("[data-action=reset]")
     page.wait_for_function("Ancestral.current().training.step === 0")
     page.click("[data-action=train]")

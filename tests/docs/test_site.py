@@ -24,6 +24,9 @@ LOOK = """() => ({
         element => !element.querySelector(".arithmatex, code")).map(element => element.innerText).join("\\n"),
 })"""
 """What a page shows, after its scripts and pictures have loaded."""
+FORMULAS = """() => [...document.querySelectorAll(".arithmatex")].every(
+    element => element.querySelector(".katex, .katex-error"))"""
+"""Whether each formula of a page is rendered, or has an error."""
 CODE = """() => [...document.querySelectorAll("article pre")].map(block => [block, ...block.children].filter(
     part => part.scrollWidth > part.clientWidth && part.clientWidth).map(part => part.textContent.slice(0, 80)))"""
 """The parts of each block of code that are wider than their column."""
@@ -42,6 +45,7 @@ def looks(chromium):
         for path in PAGES:
             before = len(requests), len(errors)
             page.goto(path.as_uri())
+            page.wait_for_function(FORMULAS)
             found[path, width] = page.evaluate(LOOK)
             found[path, width] |= {"requests": requests[before[0] :], "console": errors[before[1] :]}
             if width == 1280:
@@ -127,9 +131,9 @@ def test_an_option_is_found_with_its_dashes(chromium):
 def test_the_palette_changes_by_the_button_and_follows_the_system(chromium):
     page = chromium.new_page(color_scheme="dark")
     page.goto((SITE / "index.html").as_uri())
-    assert page.locator("body").get_attribute("data-md-color-scheme") == "slate"
+    page.locator("body[data-md-color-scheme=slate]").wait_for()
     page.locator("header label[title='Light mode']").click()
-    assert page.locator("body").get_attribute("data-md-color-scheme") == "default"
+    page.locator("body[data-md-color-scheme=default]").wait_for()
     page.close()
 
 

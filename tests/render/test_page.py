@@ -310,13 +310,13 @@ def test_the_page_of_a_running_training_in_a_browser(chromium, tmp_path):
     page.wait_for_function("scrollY === 300")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    assert page.url.endswith("#full-1")
-    assert page.evaluate("document.querySelector('img').getBoundingClientRect().width") == 1100
+    page.wait_for_url("**#full-1")
+    page.wait_for_function("document.querySelector('img').getBoundingClientRect().width === 1100")
     page.clock.run_for(40_000)
     assert page.locator(".close >> visible=true").count() == 1  # an open picture stays open
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    assert page.evaluate("document.querySelector('img').getBoundingClientRect().width") < 500
+    page.wait_for_function("document.querySelector('img').getBoundingClientRect().width < 500")
     assert page.locator(".close >> visible=true").count() == 0
     write_report(folder.path, about())
     page.reload()

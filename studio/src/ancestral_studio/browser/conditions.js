@@ -83,16 +83,25 @@ function classes(kind, label, changed) {
 }
 
 function image(app, name, changed) {
-  const drop = imageDrop(app, { label: `Image for ${name}`, chosen: changed });
+  let ref = null; // the image that is being loaded
+  const chosen = () => {
+    ref = null;
+    changed();
+  };
+  const drop = imageDrop(app, { label: `Image for ${name}`, chosen });
   return {
     element: drop.element,
     drop,
     value: () => drop.value?.ref,
-    async set(ref) {
-      if (drop.value?.ref === ref) return;
+    async set(newRef) {
+      ref = newRef;
+      if (drop.value?.ref === newRef) return;
       try {
-        drop.set(await imageOf(ref));
+        const newImage = await imageOf(newRef);
+        if (ref !== newRef) return;
+        drop.set(newImage);
       } catch (error) {
+        if (ref !== newRef) return;
         drop.set(null);
         drop.fail(error.message);
       }
@@ -170,12 +179,13 @@ function conditionField(app, { name, kind, vary }, changed) {
       const values = further.length ? further : [control.value()];
       return use.checked ? values.filter(value => value !== undefined).map(value => `${name}=${value}`) : [];
     },
-    set(values) {
+    /** Set the values. Returns a promise that ends once they are there: an image is loaded first. */
+    async set(values) {
       show(values.length > 0);
       further = values.length > 1 ? values : [];
       note.hidden = !further.length;
       write(note, `${values.length} values in turn: ${values.join("; ")}. A change below replaces them.`);
-      if (values.length) control.set(values[0]);
+      if (values.length) await control.set(values[0]);
     },
     setImage(newImage) {
       show(true);
@@ -194,9 +204,10 @@ export function valuesByName(given) {
 
 /**
  * Make the controls of a model, as GET /api/runs/{id}/model describes it.
- * `labelDefault` says what no label means. Returns {element, values(), set({label, given, avoid}), setImage(name, image)};
- * `values()` has `label`, `given` and `avoid` as the command takes them, left out where nothing is chosen. `vary(name)` is
- * a button beside a condition, or null.
+ * `labelDefault` says what no label means. Returns {element, values(), set({label, given, avoid}), loaded(), setImage(name,
+ * image)}; `values()` has `label`, `given` and `avoid` as the command takes them, left out where nothing is chosen;
+ * `loaded()` is a promise that ends once all values that were set are there. `vary(name)` is a button beside a condition,
+ * or null.
  */
 export function conditionControls(app, model, { labelDefault, changed = () => {}, vary = () => null }) {
   const label = model.classes.length ? chips(model.classes, changed, { none: true, all: labelDefault }) : null;
@@ -204,6 +215,7 @@ export function conditionControls(app, model, { labelDefault, changed = () => {}
   const fields = Object.entries(model.conditions).map(([name, kind]) =>
     conditionField(app, { name, kind, vary: vary(name) }, changed),
   );
+  let loading = Promise.resolve();
   return {
     element: el(
       "div",
@@ -224,8 +236,9 @@ export function conditionControls(app, model, { labelDefault, changed = () => {}
       for (const { name, avoided } of fields) avoided?.set(texts.get(name)?.[0] ?? "");
       const values = new Map(valuesByName(given));
       // what this model does not know stays out; the server would refuse it
-      for (const field of fields) field.set(values.get(field.name) ?? []);
+      loading = Promise.all(fields.map(field => field.set(values.get(field.name) ?? [])));
     },
+    loaded: () => loading,
     setImage(name, newImage) {
       fields.find(field => field.name === name).setImage(newImage);
     },

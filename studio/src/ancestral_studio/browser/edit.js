@@ -225,6 +225,7 @@ class EditTab extends RequestTab {
   async setImages({ image = null, other = null, mask = null }, options) {
     this.other.set(other);
     this.input.push({ image, mask: mask ? await packedMask(mask, image) : "", extension: extensionOf(options) });
+    await this.input.drawing;
   }
 
   async restore({ run, options, images = {}, missing }) {

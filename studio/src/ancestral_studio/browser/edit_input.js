@@ -33,6 +33,7 @@ export class EditInput {
     this.inpaints = true; // whether a mask is drawn on the image
     this.keepsHoles = false; // whether the model makes transparent pixels, which then are no holes
     this.opened = null; // the image in the editor, as the value of an option
+    this.drawing = Promise.resolve(); // ends once the image and its mask are in the editor
     this.sent = { mask: {}, canvas: {} }; // what the server has: {key, image}
     this.drop = imageDrop(app, { label: "Image", chosen: image => this.push({ image, mask: "" }), offered });
     this.editor = new MaskEditor({
@@ -123,7 +124,12 @@ export class EditInput {
   }
 
   /** Show the image, in the editor if a mask is drawn on it. */
-  async show() {
+  show() {
+    this.drawing = this.draw();
+    return this.drawing;
+  }
+
+  async draw() {
     const { image } = this.state;
     if ((this.drop.value?.ref ?? null) !== (image?.ref ?? null)) this.drop.set(image);
     this.empty.hidden = Boolean(image);
@@ -182,6 +188,7 @@ export class EditInput {
    * the server extends a canvas that has no further mask; else it gets the image on one, with a transparent border.
    */
   async values(serverExtends) {
+    await this.drawing; // the editor may still have the mask of the image before
     const { image, extension } = this.state;
     const extended = extension.some(Boolean);
     const shown = extended ? await this.uploadCanvas() : image;
@@ -196,6 +203,7 @@ export class EditInput {
    * canvas, or what is transparent in it.
    */
   async valuesOfOthers(serverExtends) {
+    await this.drawing;
     const { image: shown, extension } = this.state;
     const extended = extension.some(Boolean);
     const { inside } = this;

@@ -65,14 +65,28 @@ export class Ensemble {
     return this.draw();
   }
 
+  /**
+   * Read the pixels of the picture once. A key or a click may need them before the maps are drawn: the browser opens the
+   * element at once, and its event `toggle` comes later.
+   */
+  readPixels() {
+    if (!this.pixels) {
+      const { width, height } = this.image;
+      const sheet = new OffscreenCanvas(width, height).getContext("2d");
+      sheet.drawImage(this.image, 0, 0);
+      this.pixels = sheet.getImageData(0, 0, width, height);
+    }
+    return this.pixels;
+  }
+
   /** The values of the members at a pixel in a channel. */
   values(column, row, channel) {
     const { columns, width, height } = this.layout,
-      across = this.pixels.width;
+      { data, width: across } = this.readPixels();
     return Uint8Array.from({ length: Number(this.members.value) }, (_, member) => {
       const x = (member % columns) * width + column,
         y = Math.floor(member / columns) * height + row;
-      return this.pixels.data[4 * (y * across + x) + channel];
+      return data[4 * (y * across + x) + channel];
     });
   }
 
@@ -87,13 +101,7 @@ export class Ensemble {
 
   draw() {
     if (this.element.hidden || !this.element.open) return;
-    const { image, layout } = this,
-      { width, height } = layout;
-    if (!this.pixels) {
-      const sheet = new OffscreenCanvas(image.width, image.height).getContext("2d");
-      sheet.drawImage(image, 0, 0);
-      this.pixels = sheet.getImageData(0, 0, image.width, image.height);
-    }
+    const { width, height } = this.layout;
     write(this.count, this.members.value);
     const drawn = Object.fromEntries(Object.keys(MAPS).map(name => [name, new ImageData(width, height)]));
     const spread = new Float64Array(width * height);

@@ -31,6 +31,7 @@ export class RequestTab {
     this.controls = null; // those of the chosen run
     this.first = first;
     this.pending = null; // values for the controls that are made next
+    this.choosing = null; // a promise that ends once the controls of the chosen run are shown
     this.drops = {}; // places of images by their options
     this.opened = false; // whether the runs are known
     this.readModel = modelReader(app, command);
@@ -129,7 +130,12 @@ export class RequestTab {
   // -- controls ---------------------------------------------------------------------------------------------------
 
   /** Show the controls of the chosen run, with the values that wait for them, or with those of the controls before. */
-  async choose() {
+  choose() {
+    this.choosing = this.showControls();
+    return this.choosing;
+  }
+
+  async showControls() {
     const run = this.picker.value();
     if (!run) return fill(this.place);
     let controls;
@@ -154,6 +160,7 @@ export class RequestTab {
     if (run) this.picker.set(run);
     await this.choose();
     this.pending = null;
+    await this.controls?.conditions.loaded();
   }
 
   values() {
@@ -177,6 +184,8 @@ export class RequestTab {
     this.controls.clearErrors();
     block(this.start, true);
     try {
+      await this.choosing; // the run may have been chosen a moment before
+      await this.controls.conditions.loaded();
       await this.job.start(this.command, { model: this.picker.value(), ...(await this.request()), ...further });
       this.begin();
       this.keep();

@@ -25,7 +25,12 @@ export function runControls(app, { stopped, resumed }) {
   const links = el("div", { class: "row" }),
     page = new RunPage(app);
   const element = el("div", { class: "row" }, stop, resume, moreLabel, more, links);
-  const drawLinks = answer => fill(links, linksOf(id, answer), answer.has_model ? page.button : null);
+  let linksKey = ""; // the links that are drawn: one that has the focus of the keyboard stays
+  const drawLinks = answer => {
+    const key = JSON.stringify([id, answer.name, answer.has_model, answer.report]);
+    if (key !== linksKey) fill(links, linksOf(id, answer), answer.has_model ? page.button : null);
+    linksKey = key;
+  };
   const controls = { element, stopping: null, open, show, hide, links: drawLinks };
 
   stop.addEventListener("click", async () => {
@@ -65,6 +70,7 @@ export function runControls(app, { stopped, resumed }) {
   function open(run) {
     id = run;
     delete more.dataset.touched;
+    linksKey = "";
     fill(links);
     page.open(run);
   }

@@ -65,8 +65,9 @@ export class Slices {
 
   draw() {
     const { layout, canvas, range, caption } = this,
-      place = Number(range.value),
-      text = `slice ${layout.numbers[place] + 1} of ${layout.axes[this.axis]}`;
+      place = Number(range.value);
+    if (!layout) return; // the slices along another axis are being read
+    const text = `slice ${layout.numbers[place] + 1} of ${layout.axes[this.axis]}`;
     drawTile(canvas, this.image, layout, place);
     canvas.setAttribute("aria-label", `${this.title}, ${text} along its ${AXES[this.axis]}`);
     range.setAttribute("aria-valuetext", text);
