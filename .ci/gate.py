@@ -3,7 +3,7 @@
     python3 .ci/gate.py run [PART ...]     all parts, or some; what has not changed since it passed is left out
     python3 .ci/gate.py check [ROOM ...]   format, types, and the tests of the rooms that differ from main, or of these
 
-`run` writes the hashes of what a part read into `.ci/proved` when all of it passed on committed files; to be committed.
+`run` writes the hashes of what tests read into `.ci/proved`, if all of these passed on committed files: commit it.
 It ends with the seconds of each part, each failure, and the command that repeats it. Exit code 1: something failed.
 """
 
@@ -22,6 +22,7 @@ import threading
 import time
 import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -82,16 +83,17 @@ def read_proved() -> set[str]:
     return set(lines)
 
 
-def record(name: str, command: str, units: dict[str, list[str]]) -> None:
-    """Write that all units of a part passed, where what they read is committed."""
-    kept = {line for line in read_proved() if line.split()[0] != name}
-    reads = sorted({path for paths in units.values() for path in paths})
-    changed = git("status", "--porcelain", "--", *reads)
-    if changed:
-        count = len(changed.splitlines())
-        print(f"gate: {name} passed, and is not recorded: {count} of the files that it reads are not committed")
-        return
-    lines = kept | {f"{name} {tests} {key(command, reads)}" for tests, reads in units.items()}
+def record(passed: list[str], units: dict[str, list[str]]) -> None:
+    """Write the lines of units that passed, where what they read is committed; older lines about them go."""
+    names = {line.rpartition(" ")[0] for line in passed}
+    lines = {line for line in read_proved() if line.rpartition(" ")[0] not in names}
+    for line in passed:
+        tests = line.split()[1]
+        if changed := git("status", "--porcelain", "--", *units[tests]):
+            count = len(changed.splitlines())
+            print(f"gate: {tests} passed, and is not recorded: {count} of the files that it reads are not committed")
+        else:
+            lines.add(line)
     PROVED.write_text("".join(f"{line}\n" for line in sorted(lines)), encoding="utf-8")
 
 
@@ -146,11 +148,27 @@ class Outcome:
         """Whether it passed."""
         return self.code == 0
 
+    @property
+    def failures(self) -> list[re.Match[str]]:
+        """The lines of pytest's summary that name a failing test, and why it failed."""
+        return [found for line in self.lines if (found := FAILURE.match(line))]
+
+    def passed_among(self, units: list[str]) -> list[str]:
+        """The units that passed: all, or those of which no test failed in a run that came to its end."""
+        if self.passed:
+            return units
+        failing = [found[1].partition("::")[0] for found in self.failures]
+        failed = {unit for unit in units for path in failing if fnmatch(path, unit) or path.startswith(f"{unit}/")}
+        ended = any(re.search(r"\d failed.* in [\d.]+s|\d errors? in [\d.]+s", line) for line in self.lines)
+        known = all(any(fnmatch(path, unit) or path.startswith(f"{unit}/") for unit in units) for path in failing)
+        ended = ended and not any(line.startswith("!!!") for line in self.lines)  # nor was it interrupted
+        return [unit for unit in units if unit not in failed] if ended and known and failing else []
+
     def report(self) -> Iterator[str]:
         """Yield what failed, each with the command that repeats it."""
         if self.passed:
             return
-        failures = [found for line in self.lines if (found := FAILURE.match(line))]
+        failures = self.failures
         how = f"ended with exit code {self.code}" if self.code is not None else "was stopped at its limit"
         yield f"{self.name} {how} after {self.seconds:.0f} s. Again: {self.command}"
         for found in failures[:8]:
@@ -175,9 +193,8 @@ def run(names: list[str]) -> int:
     free = least = shutil.disk_usage(tempfile.gettempdir()).free
     for name in names or parts:
         part, units = parts[name], units_of(parts[name], tree["common"])
-        open_units = [
-            tests for tests, reads in units.items() if f"{name} {tests} {key(part['command'], reads)}" not in proved
-        ]
+        lines = {tests: f"{name} {tests} {key(part['command'], reads)}" for tests, reads in units.items()}
+        open_units = [tests for tests, line in lines.items() if line not in proved]
         if units and not open_units:
             ends.append(f"{name:<10}       nothing changed since it passed")
             continue
@@ -189,8 +206,8 @@ def run(names: list[str]) -> int:
         last = [line.strip("= ") for line in outcome.lines if re.search(r"\d (passed|failed)", line)][-1:]
         ends.append(f"{name:<10} {outcome.seconds:4.0f} s {'passed' if outcome.passed else 'FAILED'}  {''.join(last)}")
         print(f"== {name} took {outcome.seconds:.0f} s", flush=True)
-        if outcome.passed and units:
-            record(name, part["command"], units)
+        if passed := outcome.passed_among(open_units):
+            record([lines[tests] for tests in passed], units)
     report = [line for outcome in outcomes for line in outcome.report()]
     flaky = (FLAKY.read_text(encoding="utf-8") if FLAKY.exists() else "").removeprefix(flaky_before).splitlines()
     ends += [f"FLAKY {line}" for line in flaky]

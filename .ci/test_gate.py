@@ -105,8 +105,8 @@ def test_what_is_not_committed_or_fails_is_not_recorded(repository):
     assert "rooms ended with exit code 1" in report
     assert "ran tests/a tests/b" in gate(repository, "run", code=1)
     (repository / "src/ancestral/a/answer").write_text("good again")
-    assert "is not recorded: 1 of the files" in gate(repository, "run")
-    assert not (repository / ".ci/proved").exists()
+    assert "tests/a passed, and is not recorded: 1 of the files" in gate(repository, "run")
+    assert "ran tests/a\n" in gate(repository, "run")  # b was right in a run that passed
 
 
 def test_a_part_is_stopped_at_its_limit_with_all_that_it_started(repository):
@@ -145,6 +145,23 @@ def test_once():
     assert "pytest -n 0 -m '' 'tests/a/test_a.py::test_wrong'" in report
     assert "tests/a/test_a.py::test_once\n" in report.partition("FLAKY")[2].partition("disk")[0]
     assert "test_once" not in report.partition("disk")[2]
+
+
+def test_of_a_run_that_came_to_its_end_those_are_recorded_of_which_nothing_failed(repository):
+    (repository / "tests/a/test_a.py").write_text("def test_a():\n    assert False\n")
+    (repository / "tests/b/test_b.py").write_text("def test_b():\n    pass\n")
+    command = f"{sys.executable} -m pytest -q {{tests}}"
+    text = PARTS.replace(
+        '"echo ran {tests}; cat src/ancestral/*/answer >answers; ! grep -q bad answers"', f'"{command}"'
+    )
+    (repository / ".ci/parts.toml").write_text(text)
+    commit(repository)
+    gate(repository, "run", code=1)
+    assert "== rooms: tests/a\n" in gate(repository, "run", code=1)
+    for option in ("-x", "-p nosuch"):  # interrupted, and not begun
+        (repository / ".ci/parts.toml").write_text(text.replace("-m pytest", f"-m pytest {option}"))
+        for _ in range(2):
+            assert "== rooms: tests/a tests/b\n" in gate(repository, "run", code=1)
 
 
 def test_a_check_runs_the_tests_of_what_changed_then_of_what_imports_it(repository):
